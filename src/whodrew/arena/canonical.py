@@ -1,0 +1,89 @@
+"""Identity of images, and their canonical form: one size, one format, one quality."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+
+import numpy as np
+from PIL import Image, JpegImagePlugin
+
+from whodrew.arena.decode import Pixels
+from whodrew.errors import UsageError
+
+_THUMBNAIL = 64
+
+
+def image_id(data: bytes) -> str:
+    """Returns the identity of a file: BLAKE2b-128 of its bytes, 32 hex digits."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def thumbnail_digest(pixels: Pixels) -> str:
+    """Returns the near-duplicate key of an image.
+
+    The image is reduced to 64×64 (the whole of it, Pillow's box filter: fixed-point, the
+    same on every platform) and hashed. It is equal for a JPEG and its lossless copies,
+    for they decode to equal pixels.
+
+    Args:
+        pixels: array (height, width, 3) of uint8 RGB.
+
+    Returns:
+        BLAKE2b-128 of the 64×64×3 bytes, 32 hex digits.
+    """
+    small = Image.fromarray(_checked(pixels)).resize((_THUMBNAIL, _THUMBNAIL), Image.Resampling.BOX)
+    return hashlib.blake2b(small.tobytes(), digest_size=16).hexdigest()
+
+
+def canonical_bytes(pixels: Pixels, size: int, quality: int = 85) -> bytes:
+    """Returns the JPEG file of the canonical form: what an arena would serve.
+
+    The whole image is resized to ``size`` × ``size`` (Lanczos, antialiased, no crop, the
+    aspect ratio is not kept) and written as baseline JPEG with 4:2:0 chroma, without
+    metadata. Deterministic for one version of Pillow and libjpeg-turbo.
+
+    Args:
+        pixels: array (height, width, 3) of uint8 RGB.
+        size: side in pixels, 16 to 8192.
+        quality: JPEG quality, 1 to 95.
+
+    Raises:
+        UsageError: ``size`` or ``quality`` is out of range.
+    """
+    if not 16 <= size <= 8192:
+        raise UsageError(f"canonical size {size} is out of range: 16 to 8192 pixels")
+    if not 1 <= quality <= 95:
+        raise UsageError(f"JPEG quality {quality} is out of range: 1 to 95")
+    image = Image.fromarray(_checked(pixels))
+    if image.size != (size, size):
+        image = image.resize((size, size), Image.Resampling.LANCZOS)
+    out = io.BytesIO()
+    image.save(out, "JPEG", quality=quality, subsampling="4:2:0", optimize=False)
+    return out.getvalue()
+
+
+def canonical_form(pixels: Pixels, size: int, quality: int = 85) -> Pixels:
+    """Returns what is left of an image after its canonical form is decoded again.
+
+    See ``canonical_bytes``, which it encodes and decodes in memory.
+
+    Args:
+        pixels: array (height, width, 3) of uint8 RGB.
+        size: side in pixels.
+        quality: JPEG quality.
+
+    Returns:
+        Array (size, size, 3) of uint8 RGB, contiguous.
+    """
+    data = canonical_bytes(pixels, size, quality)
+    with JpegImagePlugin.JpegImageFile(io.BytesIO(data)) as image:
+        return np.array(image, dtype=np.uint8, order="C")
+
+
+def _checked(pixels: Pixels) -> Pixels:
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
+        raise UsageError(
+            f"pixels must be uint8 (height, width, 3), got {pixels.dtype} {pixels.shape}"
+        )
+    return np.ascontiguousarray(pixels)

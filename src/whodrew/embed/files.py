@@ -1,0 +1,120 @@
+"""Files of a store: written whole or not at all, locked, swept."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any, Final
+
+from whodrew.errors import UsageError, WhodrewError
+
+LOCK_FILE: Final = "lock"
+TEMPORARY: Final = ".tmp"
+
+
+def write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
+    """Writes a file so that it is there whole or not at all, through a crash too.
+
+    Args:
+        path: the file.
+        write: gets the open binary file and writes the content.
+    """
+    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}{TEMPORARY}")
+    try:
+        with temporary.open("xb") as sink:
+            write(sink)
+            sink.flush()
+            os.fsync(sink.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes renames and removals in a folder last, where the system can."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:  # Windows opens no folders
+        return
+    try:
+        os.fsync(handle)
+    except OSError:  # nor do some network file systems sync them
+        pass
+    finally:
+        os.close(handle)
+
+
+def sweep(folder: Path) -> None:
+    """Removes what killed runs left unfinished. Call it under the lock."""
+    for file in folder.glob(f"*{TEMPORARY}"):
+        file.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Holds the lock of a store; there is one writer at a time.
+
+    The lock is the operating system's, so that the death of its holder frees it; the file
+    only says who holds it, and stays.
+
+    Raises:
+        UsageError: another process holds it; the message names it.
+        WhodrewError: the folder cannot be written.
+    """
+    file = folder / LOCK_FILE
+    try:
+        handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise WhodrewError(f"cannot write to the store {folder}: {error.strerror}") from error
+    try:
+        try:
+            _lock(handle)
+        except OSError as error:
+            raise UsageError(_held(file)) from error
+        os.ftruncate(handle, 0)
+        os.write(handle, json.dumps(_me()).encode())
+        try:
+            yield
+        finally:
+            os.ftruncate(handle, 0)
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int) -> None:
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        import msvcrt
+
+        # far behind the content, so that others can read who holds it
+        os.lseek(handle, 1 << 20, os.SEEK_SET)
+        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+        os.lseek(handle, 0, os.SEEK_SET)
+    else:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _me() -> dict[str, Any]:
+    started = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+    return {"pid": os.getpid(), "host": socket.gethostname(), "since": started}
+
+
+def _held(file: Path) -> str:
+    try:
+        who = json.loads(file.read_text("utf-8"))
+        holder = f"process {who['pid']} on {who['host']} since {who['since']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        holder = "another process"
+    return (
+        f"the store {file.parent} is being written by {holder}: "
+        "wait for it, stop it, or give another --store"
+    )

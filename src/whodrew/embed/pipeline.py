@@ -1,0 +1,213 @@
+"""``embed``: an arena's images into a store, once each."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from whodrew.arena import Arena, BadItem
+from whodrew.embed.card import CARD_FILE, card_difference, encoder_card, read_card, write_card
+from whodrew.embed.compact import compact, gather
+from whodrew.embed.engine import batch_size, run_batches
+from whodrew.embed.files import LOCK_FILE, TEMPORARY, locked, sweep
+from whodrew.embed.parts import LABELS, PART_IMAGES, list_parts, read_labels, write_part
+from whodrew.embed.plan import Known, Plan, make_plan, read_known
+from whodrew.embed.result import EmbedResult, Meter, Progress
+from whodrew.embed.worker import Bad, Same, Worker
+from whodrew.encoders.base import Encoder, EncoderCard
+from whodrew.encoders.registry import get_encoder
+from whodrew.errors import UsageError, WhodrewError
+
+_COPY_ROWS = 4096
+
+
+def embed(
+    arena: Arena,
+    encoder: Encoder | str,
+    store: str | Path,
+    *,
+    canonical: int | None = None,
+    workers: int | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> EmbedResult:
+    """Encodes the images of an arena that a store does not hold yet.
+
+    May be interrupted at any moment, by the power too: the next run goes on where it
+    stopped, and encodes again at most one unfinished part per worker. An image is known by
+    its bytes, a file by path, size and time of change: what is unchanged is not read,
+    what has moved is not encoded again.
+
+    Args:
+        arena: the images.
+        encoder: an encoder or the name of one. Its ``encode`` is called from several
+            threads at once, on ``encoder.batch_size`` images (1 where it has no such
+            attribute). An attribute ``max_workers`` limits how many at once.
+        store: folder of the store; made where there is none.
+        canonical: encode the canonical form of this side in pixels instead of the image.
+        workers: threads; one per processor where not given. With more than one, the
+            threads of numerical libraries are limited to one each.
+        progress: called up to ten times a second with the state; from any thread, one
+            call at a time.
+
+    Returns:
+        What was done; every image listed is counted as encoded, reused or bad.
+
+    Raises:
+        UsageError: unknown encoder, a store of another card, or one being written.
+        InputError: a part of the store is damaged.
+        WhodrewError: the store cannot be written.
+        KeyboardInterrupt: interrupted; the store is whole.
+    """
+    began = time.monotonic()
+    if workers is not None and workers < 1:
+        raise UsageError(f"workers is {workers}, must be at least 1")
+    chosen = get_encoder(encoder) if isinstance(encoder, str) else encoder
+    card = encoder_card(chosen, canonical)
+    folder = Path(store)
+    try:
+        _prepare(folder)
+        with locked(folder):
+            sweep(folder)
+            _claim(folder, card)
+            known = read_known(folder)
+            plan = make_plan(arena, known)
+            meter = Meter(progress, plan.reused + len(plan.bad), len(arena))
+            worker = Worker(
+                arena.images,
+                plan,
+                known.images,
+                chosen,
+                card,
+                canonical=canonical,
+                folder=folder,
+                run=known.run,
+                told=meter.add,
+            )
+            _run(worker, plan, _workers(chosen, workers, len(plan.pending)))
+            seconds = meter.seconds
+            encoded = sum(result is None for result in worker.results.values())
+            _finish(arena, folder, known, plan, worker)
+            compact(folder)
+            meter.tell()
+    except OSError as error:
+        what = error.filename or folder
+        raise WhodrewError(f"cannot write the store: {what}: {error.strerror or error}") from error
+    reused = len(arena) - encoded - len(plan.bad)
+    return EmbedResult(
+        store=folder,
+        card=card,
+        images=len(arena),
+        encoded=encoded,
+        reused=reused,
+        bad=tuple(plan.bad),
+        seconds=time.monotonic() - began,
+        images_per_second=encoded / seconds if encoded and seconds > 0 else None,
+    )
+
+
+def _prepare(folder: Path) -> None:
+    """Makes the folder, refusing one that holds something else."""
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"the store {folder} is a file: give a folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    if (folder / CARD_FILE).exists():
+        return
+    ours = (LOCK_FILE, TEMPORARY)
+    others = [name for name in os.listdir(folder) if not name.endswith(ours)]  # noqa: PTH208
+    if others:
+        raise UsageError(
+            f"{folder} is no store of whodrew's (it holds {min(others)!r} and no "
+            f"{CARD_FILE}): give a new or an empty folder"
+        )
+
+
+def _claim(folder: Path, card: EncoderCard) -> None:
+    """Writes the card of a new store; compares that of an old one."""
+    stored = read_card(folder)
+    if stored is None:
+        write_card(folder, card)
+    elif difference := card_difference(stored, card):
+        raise UsageError(
+            f"the store {folder} is of another encoder ({difference}): "
+            "give another --store, or delete this one"
+        )
+
+
+def _workers(encoder: Encoder, workers: int | None, pending: int) -> int:
+    count = workers or len(_processors())
+    most = getattr(encoder, "max_workers", None)
+    return max(1, min(count, most or count, pending))
+
+
+def _processors() -> set[int]:
+    if hasattr(os, "sched_getaffinity"):
+        return os.sched_getaffinity(0)
+    return set(range(os.cpu_count() or 1))
+
+
+def _run(worker: Worker, plan: Plan, workers: int) -> None:
+    """Encodes what is pending."""
+    if not plan.pending:
+        return
+    size = batch_size(len(plan.pending), workers, PART_IMAGES)
+    with _one_thread_each(workers > 1):
+        run_batches(worker.work, plan.pending, workers=workers, size=size, stop=worker.stop)
+    if worker.error is not None:
+        raise worker.error
+    if missing := [at for at in plan.pending if at not in worker.results]:
+        raise AssertionError(f"{len(missing)} images were neither encoded nor bad: a bug")
+
+
+def _one_thread_each(limit: bool) -> Any:
+    """Limits numerical libraries to one thread a worker, so that workers do not fight."""
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(limits=1 if limit else None)
+
+
+def _finish(arena: Arena, folder: Path, known: Known, plan: Plan, worker: Worker) -> None:
+    """Gives a row to images whose bytes were known, and counts the bad ones."""
+    copies: list[tuple[int, str]] = []
+    items = arena.images["item"]
+    rows = known.pairs() if any(isinstance(r, Same) for r in worker.results.values()) else set()
+    for at, result in sorted(worker.results.items(), key=lambda pair: pair[0]):
+        found = result
+        if isinstance(found, Same) and found.image_id in worker.failed:
+            found = worker.failed[found.image_id]
+        if isinstance(found, Bad):
+            plan.bad.append(BadItem(items[at].as_py(), found.reason))
+        elif isinstance(found, Same):
+            in_memory = plan.mtimes[at] < 0
+            if not (in_memory and (found.image_id, plan.paths[at]) in rows):
+                copies.append((at, found.image_id))
+    for start in range(0, len(copies), _COPY_ROWS):
+        _copy(arena, folder, plan, copies[start : start + _COPY_ROWS], known.run)
+
+
+def _copy(arena: Arena, folder: Path, plan: Plan, copies: list[tuple[int, str]], run: int) -> None:
+    """Writes a row for images whose vector is in the store under another path."""
+    files = list_parts(folder)
+    labels = read_labels(files, LABELS.names)
+    ids = labels["image_id"].to_pylist()
+    place = {identity: row for row, identity in enumerate(ids)}
+    there = labels.take(pa.array([place[identity] for _, identity in copies], pa.int64()))
+    matrix = gather(files, there)
+    indices = pa.array([at for at, _ in copies], pa.int64())
+    named = arena.images.select(["model", "prompt_id", "seed"]).take(indices)
+    at = np.asarray(indices)
+    columns = {name: there[name] for name in LABELS.names} | {
+        "path": pa.array([plan.paths[index] for index, _ in copies]),
+        "model": named["model"],
+        "prompt_id": named["prompt_id"],
+        "seed": named["seed"],
+        "size": pa.array(plan.sizes[at], mask=plan.sizes[at] < 0),
+        "mtime_ns": pa.array(plan.mtimes[at], mask=plan.mtimes[at] < 0),
+        "run": pa.array(np.full(len(copies), run, np.int32)),
+    }
+    write_part(folder, pa.table(columns, schema=LABELS), matrix, run=run)

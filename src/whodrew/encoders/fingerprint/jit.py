@@ -1,0 +1,23 @@
+"""The one place that touches numba, which ships no types."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar, cast
+
+import numba  # type: ignore[import-untyped,unused-ignore]
+
+F = TypeVar("F", bound=Callable[..., object])
+
+
+def compiled(signature: str) -> Callable[[F], F]:
+    """Compiles a function for one signature, once per machine (cached on disk).
+
+    No fast mathematics: every kernel sums integers, so its result does not depend on the order
+    of additions, on the processor or on the number of threads. The lock of the interpreter is
+    released, so that threads run over images in parallel.
+
+    Args:
+        signature: the types of the arguments and of the result, in numba's notation.
+    """
+    return cast("Callable[[F], F]", numba.njit(signature, cache=True, nogil=True))

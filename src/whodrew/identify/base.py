@@ -1,0 +1,74 @@
+"""What an identifier is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from whodrew.identify.library import Library
+from whodrew.identify.problem import Block
+from whodrew.identify.samples import Floats
+
+NEVER = np.float32(-np.inf)
+
+
+@dataclass(frozen=True)
+class Option:
+    """Strengths that are chosen on prompts held out from the query's.
+
+    Attributes:
+        strength: prior strength of the covariance, in references a dimension.
+        mix: share of the residual about the model's effect in the covariance.
+        weight: references at which a cell's centroid is trusted by half.
+    """
+
+    strength: float = 0.1
+    mix: float = 1.0
+    weight: float = 4.0
+
+
+class Fitted(Protocol):
+    """An identifier fitted without some prompts."""
+
+    def score(self, block: Block, options: tuple[Option, ...]) -> Floats:
+        """Returns (options, n, M) scores, higher for likelier models, -inf for none."""
+        ...
+
+
+class Identifier(Protocol):
+    """Names the model of a query.
+
+    Attributes:
+        name: what users type.
+        scatter: whether it needs (D, D) sums.
+        by_fold: whether it leaves out the query's whole fold (too dear to refit by prompt).
+    """
+
+    name: str
+    scatter: bool
+    by_fold: bool
+
+    def options(self, *, matched: bool) -> tuple[Option, ...]:
+        """Returns what may be chosen on held-out prompts, the default first."""
+        ...
+
+    def fit(self, library: Library, without: frozenset[int], *, centred: bool) -> Fitted:
+        """Fits on every reference prompt but some."""
+        ...
+
+
+def cosine(queries: Floats, centroids: Floats) -> Floats:
+    """Returns (n, M) cosine similarities; zero vectors are similar to nothing (0)."""
+    left = np.linalg.norm(queries, axis=-1, keepdims=True)
+    right = np.linalg.norm(centroids, axis=-1, keepdims=True)
+    queries = queries / np.where(left > 0, left, 1.0)
+    centroids = centroids / np.where(right > 0, right, 1.0)
+    return np.asarray(queries @ centroids.T)
+
+
+def rounds_of(block: Block) -> list[tuple[int, npt.NDArray[np.int64]]]:
+    """Returns each round the block's queries are asked in, with those queries' places."""
+    return [(int(number), np.flatnonzero(block.round == number)) for number in np.unique(block.round)]

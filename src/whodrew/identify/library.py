@@ -1,0 +1,247 @@
+"""The references as the attacker uses them: fitted without any chosen set of prompts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from whodrew.errors import UsageError
+from whodrew.identify.covariance import Covariance, FullCovariance, ThinCovariance
+from whodrew.identify.moments import Doubles, Moments
+from whodrew.identify.samples import Floats, Ints, Mask, Samples
+
+CONSTANT = 1e-9
+FLAT = 1e-7
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Column scale, effects and centring fitted on some reference prompts.
+
+    Attributes:
+        moments: the sums behind it.
+        mean: (D,) mean of each column, zero under ``unit`` scale.
+        deviation: (D,) deviation of each column, one under ``unit`` scale.
+        kept: (D,) false for columns that are constant among the references.
+        raw_effects: (M, D) model effects as fitted.
+        effects: (M, D') the same, scaled.
+        grand: (D',) scaled mean of the prompts' means.
+        kappa: shown images at which a prompt's own mean is trusted by half.
+        known: (M,) true for models with references.
+    """
+
+    moments: Moments
+    mean: Doubles
+    deviation: Doubles
+    kept: Mask
+    raw_effects: Doubles
+    effects: Floats
+    grand: Floats
+    kappa: float
+    known: Mask
+
+    def scaled(self, vectors: npt.NDArray[np.floating]) -> Floats:
+        """Returns vectors (n, D) as (n, D') scaled columns, constant ones dropped."""
+        moved = (vectors - self.mean) / self.deviation
+        return moved[:, self.kept].astype(np.float32)
+
+    @cached_property
+    def centroids(self) -> Floats:
+        """(M, D') scaled mean of each model's references, not centred on prompts."""
+        counts = np.maximum(self.moments.images, 1.0)[:, None]
+        return self.scaled(self.moments.total / counts)
+
+
+@dataclass(frozen=True)
+class Centred:
+    """References less their prompts' effects.
+
+    Attributes:
+        vectors: (n, D') scaled and centred.
+        model: (n,) model codes.
+        cell: (n,) cell numbers, 0 to C - 1.
+        prompts: number of prompts they come from.
+    """
+
+    vectors: Floats
+    model: Ints
+    cell: Ints
+    prompts: int
+
+
+class Library:
+    """Reference samples with the sums that make leaving prompts out cheap.
+
+    Args:
+        samples: the references; rows that are not distinct references are ignored.
+        folds: (P,) fold of each prompt; prompts of one fold are often left out together.
+    """
+
+    def __init__(self, samples: Samples, folds: Ints) -> None:
+        self.samples = samples
+        self.folds = folds
+        count = int(samples.is_reference.sum())
+        self.thin = count <= samples.dimension
+        self._scatter: dict[int, Moments] = {}
+        self._plain: dict[int, Moments] = {}
+
+    def of_prompt(self, prompt: int, *, scatter: bool) -> Moments:
+        """Returns the sums of one prompt's references."""
+        rows = self.samples.rows(prompt)
+        keep = self.samples.is_reference[rows]
+        return Moments.of_prompt(
+            self.samples.vectors[rows][keep],
+            self.samples.model[rows][keep],
+            len(self.samples.models),
+            scatter=scatter,
+        )
+
+    def _of_fold(self, fold: int, *, scatter: bool) -> Moments:
+        cache = self._scatter if scatter else self._plain
+        if fold not in cache:
+            total = self._zero(scatter=scatter)
+            for prompt in np.flatnonzero(self.folds == fold).tolist():
+                total.add(self.of_prompt(prompt, scatter=scatter))
+            cache[fold] = total
+        return cache[fold]
+
+    def _zero(self, *, scatter: bool) -> Moments:
+        return Moments.zero(len(self.samples.models), self.samples.dimension, scatter=scatter)
+
+    def without(self, prompts: frozenset[int], *, scatter: bool) -> Moments:
+        """Returns the sums over every reference prompt but some.
+
+        Whole folds are left out by not adding them, single prompts by subtraction.
+        """
+        total = self._zero(scatter=scatter)
+        left = set(prompts)
+        for fold in np.unique(self.folds).tolist():
+            members = set(np.flatnonzero(self.folds == fold).tolist())
+            if members <= left:
+                left -= members
+            else:
+                total.add(self._of_fold(fold, scatter=scatter))
+        for prompt in sorted(left):
+            total = total.without(self.of_prompt(prompt, scatter=scatter))
+        return total
+
+    def frame(self, prompts: frozenset[int], *, scatter: bool) -> Frame:
+        """Fits scale, effects and centring without some prompts.
+
+        Raises:
+            UsageError: columns must be standardised and no reference prompt is left.
+        """
+        moments = self.without(prompts, scatter=scatter and not self.thin)
+        dimension = self.samples.dimension
+        images = float(moments.images.sum())
+        if self.samples.scale == "standardise":
+            if images < 2:
+                raise UsageError(
+                    "this encoder's columns are scaled on reference prompts other than the "
+                    "query's, and there are none: give references of at least 2 prompts"
+                )
+            mean = moments.total.sum(axis=0) / images
+            variance = np.maximum(moments.square / images - mean**2, 0.0)
+            kept = variance > CONSTANT
+            deviation = np.sqrt(np.where(kept, variance, 1.0))
+        else:
+            mean, deviation = np.zeros(dimension), np.ones(dimension)
+            kept = np.ones(dimension, dtype=bool)
+        effects = moments.effects()
+        grand = moments.grand(effects)
+        return Frame(
+            moments=moments,
+            mean=mean,
+            deviation=deviation,
+            kept=kept,
+            raw_effects=effects,
+            effects=(effects / deviation)[:, kept].astype(np.float32),
+            grand=((grand - mean) / deviation)[kept].astype(np.float32),
+            kappa=moments.centring(deviation**2),
+            known=moments.images > 0,
+        )
+
+    def covariance(self, frame: Frame, prompts: frozenset[int], mix: float) -> Covariance:
+        """Returns the covariance of images about what is expected of their model.
+
+        Args:
+            frame: fitted without the same ``prompts``.
+            prompts: prompts left out.
+            mix: 1 takes residuals about ``a[m] + b[q]``, 0 those about the mean of the
+                cell, values between a weighted sum of both covariances.
+        """
+        if frame.moments.images.sum() == 0:
+            return FullCovariance(np.eye(int(frame.kept.sum())), 1)
+        if self.thin:
+            return self._thin(frame, prompts, mix)
+        residual, freedom = frame.moments.residual(frame.raw_effects)
+        matrix = residual / freedom
+        if mix < 1.0 and frame.moments.within_freedom:
+            inner = frame.moments.within / frame.moments.within_freedom
+            matrix = (1.0 - mix) * inner + mix * matrix
+        scale = 1.0 / frame.deviation
+        matrix = matrix * np.outer(scale, scale)
+        if not frame.kept.all():
+            matrix = matrix[np.ix_(frame.kept, frame.kept)]
+        return FullCovariance(matrix, freedom)
+
+    def centred(self, frame: Frame, prompts: frozenset[int]) -> Centred:
+        """Returns every reference but some prompts', scaled, less its prompt's effect b[q]."""
+        samples = self.samples
+        left_out = np.isin(samples.prompt, np.fromiter(prompts, dtype=np.int64))
+        rows = np.flatnonzero(samples.is_reference & ~left_out)
+        vectors = frame.scaled(samples.vectors[rows])
+        code = samples.prompt[rows] * len(samples.models) + samples.model[rows]
+        _, first, cell = np.unique(code, return_index=True, return_inverse=True)
+        _, prompt = np.unique(samples.prompt[rows][first], return_inverse=True)
+        apart = group_means(vectors, cell) - frame.effects[samples.model[rows][first]]
+        vectors -= group_means(apart, prompt)[prompt[cell]]
+        return Centred(vectors, samples.model[rows], cell, int(prompt.max(initial=-1)) + 1)
+
+    def _thin(self, frame: Frame, prompts: frozenset[int], mix: float) -> ThinCovariance:
+        centred = self.centred(frame, prompts)
+        cell_mean = group_means(centred.vectors, centred.cell)
+        images, cells = len(centred.cell), len(cell_mean)
+        freedom = max(images - centred.prompts - int(frame.known.sum()) + 1, 1)
+        inner_freedom = images - cells
+        share = mix if inner_freedom else 1.0
+        inner = centred.vectors - cell_mean[centred.cell]
+        between = centred.vectors - inner - frame.effects[centred.model]
+        inner_weight = np.sqrt((1.0 - share) / max(inner_freedom, 1) + share / freedom)
+        weighted = np.sqrt(share / freedom) * between + inner_weight * inner
+        return ThinCovariance.of_residuals(weighted.astype(np.float32), freedom)
+
+    def limited(self, per_cell: int, order: Ints) -> Library:
+        """Returns a library that keeps the first ``per_cell`` references of each cell."""
+        return Library(self.samples.take(order < per_cell), self.folds)
+
+
+def group_means(vectors: Floats, group: Ints) -> Floats:
+    """Returns (G, D) mean of the rows of each group, groups numbered 0 to G - 1."""
+    counts = np.bincount(group)
+    order = np.argsort(group, kind="stable")
+    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    sums = np.add.reduceat(vectors[order].astype(np.float64), starts, axis=0)
+    return (sums / counts[:, None]).astype(np.float32)
+
+
+def pre_scaled(*sets: Samples) -> tuple[Samples, ...]:
+    """Moves every column to mean 0 and deviation 1 over all sets, for numerical safety only.
+
+    Identifiers scale the columns again on reference prompts, which undoes any affine
+    change, so that this tells them nothing.
+    """
+    if sets[0].scale == "unit":
+        return sets
+    count = sum(len(one) for one in sets)
+    mean = sum(one.vectors.sum(axis=0, dtype=np.float64) for one in sets) / count
+    square = sum(((one.vectors - mean) ** 2).sum(axis=0, dtype=np.float64) for one in sets)
+    deviation = np.sqrt(square / count)
+    deviation = np.where(deviation > FLAT * np.maximum(np.abs(mean), 1.0), deviation, np.inf)
+    return tuple(
+        replace(one, vectors=((one.vectors - mean) / deviation).astype(np.float32)) for one in sets
+    )
+
