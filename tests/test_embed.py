@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from test_embed_tools import Tiny, draw_arena, paint
 
+from test_embed_tools import Tiny, draw_arena, paint
 from whodrew.arena import Arena, image_id, read_arena
 from whodrew.embed import embed, embedding_matrix, encoder_card, open_store
 from whodrew.embed.parts import LABELS, list_parts
@@ -310,6 +310,24 @@ def test_a_damaged_part_is_named_with_the_mend(tmp_path: Path, arena: Arena) -> 
     assert embed(arena, Tiny(), part.parent).encoded == COUNT
 
 
+def test_a_store_that_others_began_is_added_to(tmp_path: Path, arena: Arena) -> None:
+    store = embed(arena, Tiny(), tmp_path / "store").store
+    (part,) = list_parts(store)
+    names = ["image_id", "path", "embedding"]
+    table = pq.read_table(part).select(names)
+    lists = table["embedding"].cast(pa.list_(pa.float64()))
+    pq.write_table(table.set_column(2, "embedding", lists), part)
+    assert not open_store(store).ours
+    encoder = Tiny(tmp_path / "log")
+    paint(Path(arena.source) / "model0" / "p0" / "new.png", 900)
+    result = embed(reread(arena), encoder, store)
+    assert (result.encoded, result.reused, encoder.calls) == (1, COUNT, 1)
+    assert len(open_store(store).of_arena(reread(arena))) == COUNT + 1
+    pq.write_table(table.select(["path", "embedding"]), store / "part-000000-theirs.parquet")
+    with pytest.raises(InputError, match="rows without image_id: it can be read, but not added"):
+        embed(arena, Tiny(), store)
+
+
 def test_by_name_and_result_as_json(tmp_path: Path, arena: Arena) -> None:
     ENCODERS.register("tests-tiny")(Tiny)
     result = embed(arena, "tests-tiny", tmp_path / "store").to_dict()
@@ -320,7 +338,10 @@ def test_by_name_and_result_as_json(tmp_path: Path, arena: Arena) -> None:
 
 
 def test_importing_the_room_imports_no_engine() -> None:
-    code = "import sys, whodrew.embed; print([m for m in ('daft', 'numba', 'scipy') if m in sys.modules])"
+    code = (
+        "import sys, whodrew.embed; "
+        "print([name for name in ('daft', 'numba', 'scipy') if name in sys.modules])"
+    )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
 

@@ -11,9 +11,10 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
-from test_embed_tools import Tiny, paint
 
+from test_embed_tools import Tiny, paint
 from whodrew.arena import Arena, read_arena
 from whodrew.embed import compact as compaction
 from whodrew.embed import embed, open_store
@@ -21,7 +22,7 @@ from whodrew.embed.compact import compact
 from whodrew.embed.files import locked, sweep
 from whodrew.embed.parts import PartBuffer, list_parts
 from whodrew.embed.plan import read_known
-from whodrew.errors import UsageError
+from whodrew.errors import UsageError, WhodrewError
 
 IMAGES = 160
 RUN = """
@@ -155,9 +156,10 @@ def test_a_crash_between_merging_and_removing_doubles_nothing(
     def crash(self: Path, missing_ok: bool = False) -> None:
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(Path, "unlink", crash)
-        compact(store)
+        with pytest.raises(KeyboardInterrupt):
+            compact(store)
     assert len(list_parts(store)) == len(before) + 1
     expected = open_store(undisturbed).table()
     assert open_store(store).table().equals(expected)
@@ -201,8 +203,6 @@ def test_readers_outlive_a_merge(
 def test_a_part_is_closed_by_count_and_by_age(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import numpy as np
-
     now = 0.0
     monkeypatch.setattr("whodrew.embed.parts.time.monotonic", lambda: now)
     buffer = PartBuffer(tmp_path, 3)
@@ -221,15 +221,15 @@ def test_a_part_is_closed_by_count_and_by_age(
 def test_a_full_disk_is_one_plain_line(
     many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from whodrew.errors import WhodrewError
-
     def full(handle: int) -> None:
         raise OSError(28, "No space left on device")
 
     store = tmp_path / "store"
     embed(read_arena(many).take([0]), Tiny(), store)
-    with monkeypatch.context() as patch, pytest.raises(WhodrewError, match="No space left"):
+    arena = read_arena(many)
+    with monkeypatch.context() as patch:
         patch.setattr("whodrew.embed.files.os.fsync", full)
-        embed(read_arena(many), Tiny(), store)
+        with pytest.raises(WhodrewError, match="No space left"):
+            embed(arena, Tiny(), store)
     assert not list(store.glob("*.tmp"))
     assert embed(read_arena(many), Tiny(), store).reused == 1

@@ -6,6 +6,7 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import pytest
 from PIL import Image, ImageDraw
@@ -28,7 +29,7 @@ FLAGS = [
 
 
 def drawing(path: str) -> Image.Image:
-    image = Image.new("RGB", (96, 96), (abs(hash(path)) % 256, 120, 160))
+    image = Image.new("RGB", (96, 96), (crc32(path.encode()) % 256, 120, 160))
     ImageDraw.Draw(image).ellipse((20, 20, 70, 70), fill=(240, 200, 90))
     return image
 
@@ -157,7 +158,7 @@ def test_a_heading_sorts_and_keeps_missing_figures_last(browser: Any, report: Pa
 def test_a_phone_scrolls_down_only(browser: Any, report: Path, scheme: str) -> None:
     with Visit(browser, report, 360, scheme) as visit:
         page = visit.page
-        assert page.locator("#matrix tbody th").first.inner_text() == "organ…g-name-00"
+        assert page.locator("#matrix tbody th").first.inner_text().startswith("organ…g-name-")
         page.locator("#matrix td.hit").first.click()
         page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
         for index in range(6):

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import pyarrow as pa
@@ -66,7 +67,7 @@ def noise(side: int) -> Callable[[str], Image.Image]:
     """An opener of pictures that compress as badly as any."""
 
     def opener(path: str) -> Image.Image:
-        rng = np.random.default_rng(abs(hash(path)) % 2**32)
+        rng = np.random.default_rng(crc32(path.encode()))
         return Image.fromarray(rng.integers(0, 256, (side, side, 3), dtype=np.uint8))
 
     return opener

@@ -165,3 +165,9 @@ def test_a_directory_with_something_else_is_refused(tmp_path: Path) -> None:
     assert files(tmp_path) == {"thesis.txt": b"mine"}
     with pytest.raises(InputError, match="empty directory"):
         draw_sample(tmp_path / "thesis.txt")
+
+
+def test_a_sample_of_another_version_is_refused(tmp_path: Path) -> None:
+    (tmp_path / MARKER).write_text(json.dumps({"version": 0, "seed": 0, "complete": True}))
+    with pytest.raises(InputError, match="version 0"):
+        draw_sample(tmp_path)

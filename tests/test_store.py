@@ -144,7 +144,7 @@ def test_repeated_rows_are_left_out_and_said(tmp_path: Path) -> None:
     assert scan.notes == ("1 rows repeat an image_id and path: left out",)
 
 
-@pytest.mark.parametrize("kind", [KINDS[0], KINDS[3], KINDS[4], KINDS[5]], ids=str)
+@pytest.mark.parametrize("kind", [KINDS[0], KINDS[2], KINDS[3]], ids=str)
 def test_vectors_that_cannot_be_used_are_named(tmp_path: Path, kind: pa.DataType) -> None:
     values: list[Any] = VALUES.tolist()
     values[1] = None
@@ -162,6 +162,20 @@ def test_vectors_that_cannot_be_used_are_named(tmp_path: Path, kind: pa.DataType
     with pytest.raises(InputError, match=r"x\.parquet, row 1: the embedding is null \(3 such rows"):
         store.table()
     assert len(store.table(["seed"])) == 6
+
+
+@pytest.mark.parametrize("kind", [KINDS[4], KINDS[5]], ids=str)
+def test_fixed_size_vectors_that_cannot_be_used_are_named(
+    tmp_path: Path, kind: pa.DataType
+) -> None:
+    values: list[Any] = VALUES.tolist()
+    values[3] = [0.0, float("nan"), 0.0, 0.0]
+    values[4] = [0.0, None, 0.0, float("inf")]
+    scan = open_store(write(tmp_path / "x.parquet", column(kind, values))).scan()
+    assert [item.item for item in scan.bad] == ["x.parquet, row 3", "x.parquet, row 4"]
+    values[2] = None
+    with pytest.raises(InputError, match=r"x\.parquet, row 2: the embedding is null, which"):
+        open_store(write(tmp_path / "x.parquet", column(kind, values)))
 
 
 def test_large_finite_values_are_not_taken_for_infinite(tmp_path: Path) -> None:

@@ -90,6 +90,15 @@ class Registry(Generic[F]):
         self._loaded[name] = cast(F, factory)
         return self._loaded[name]
 
+    def check(self, name: str) -> None:
+        """Refuses a name that is not known, without importing anything.
+
+        Raises:
+            UsageError: the name is unknown; the message lists the nearest known names.
+        """
+        if name not in self._loaded and name not in self.names():
+            raise UsageError(self._unknown(name))
+
     def names(self) -> list[str]:
         """Returns every known name."""
         return [entry.name for entry in self.entries()]

@@ -138,14 +138,15 @@ def _wait(ended: threading.Event, crew: _Crew, stop: threading.Event) -> None:
     finish, with nothing more to do.
     """
     interrupt: KeyboardInterrupt | None = None
-    ours = threading.current_thread() is not threading.main_thread()
+    taken_back = threading.current_thread() is not threading.main_thread()
     while not ended.is_set():
         try:
             # not Thread.join: interrupted, it takes a running thread for an ended one
-            ended.wait(_POLL)
-            if crew.began.is_set() and not ours:
-                signal.signal(signal.SIGINT, signal.getsignal(signal.SIGINT))
-                ours = True
+            (ended if taken_back else crew.began).wait(_POLL)
+            if crew.began.is_set() and not taken_back:
+                taken_back = True
+                if (handler := signal.getsignal(signal.SIGINT)) is not None:
+                    signal.signal(signal.SIGINT, handler)
         except KeyboardInterrupt as error:
             interrupt = error
             stop.set()

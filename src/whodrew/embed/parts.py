@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -43,6 +44,7 @@ LABELS: Final = pa.schema(
 )
 _READ_ROWS: Final = 4096
 _BUFFER: Final = 1 << 20
+_NULL_LIST: Final = re.compile(r"lists to be of size=\d+ but index (\d+) had size=0")
 T = TypeVar("T")
 
 
@@ -74,8 +76,13 @@ def _write(table: pa.Table, sink: Any) -> None:
     pq.write_table(table, sink, use_dictionary=False, compression="none", write_statistics=False)
 
 
-def checked(file: Path, read: Callable[[], T]) -> T:
+def checked(file: Path, read: Callable[[], T], row: int = 0) -> T:
     """Runs ``read`` on a Parquet file, turning damage into an error that says what to do.
+
+    Args:
+        file: the file.
+        read: reads something of it.
+        row: where it reads from.
 
     Raises:
         InputError: the file is damaged.
@@ -87,6 +94,12 @@ def checked(file: Path, read: Callable[[], T]) -> T:
         raise
     except (OSError, pa.ArrowException) as error:
         reason = " ".join(str(error).split())[:200]
+        # pyarrow cannot read a null among fixed-size lists back from Parquet
+        if (short := _NULL_LIST.search(reason)) is not None:
+            raise InputError(
+                f"{file}, row {row + int(short[1]) - 1}: the embedding is null, which Parquet "
+                "cannot keep in fixed-size lists: leave such rows out, or write plain lists"
+            ) from error
         raise InputError(
             f"{file} is damaged ({reason}): delete it, and run embed again where it is a store "
             "of whodrew's: only the images it held are encoded again"
@@ -161,7 +174,7 @@ def iter_batches(file: Path) -> Iterator[tuple[int, pa.Array]]:
         if "embedding" not in parquet.schema_arrow.names:
             raise InputError(f"{file} has no column 'embedding'")
         batches = parquet.iter_batches(_READ_ROWS, columns=["embedding"], use_threads=False)
-        while (batch := checked(file, lambda: next(batches, None))) is not None:
+        while (batch := checked(file, lambda: next(batches, None), start)) is not None:
             yield start, batch.column(0)
             start += batch.num_rows
 

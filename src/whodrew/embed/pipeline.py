@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from whodrew.arena import Arena, BadItem
@@ -19,6 +20,7 @@ from whodrew.embed.files import LOCK_FILE, TEMPORARY, locked, sweep
 from whodrew.embed.parts import LABELS, PART_IMAGES, list_parts, read_labels, write_part
 from whodrew.embed.plan import Known, Plan, make_plan, read_known
 from whodrew.embed.result import EmbedResult, Meter, Progress
+from whodrew.embed.vectors import Matrix
 from whodrew.embed.worker import Bad, Same, Worker
 from whodrew.encoders.base import Encoder, EncoderCard
 from whodrew.encoders.registry import get_encoder
@@ -166,7 +168,7 @@ def _run(worker: Worker, plan: Plan, workers: int) -> None:
 
 def _one_thread_each(limit: bool) -> Any:
     """Limits numerical libraries to one thread a worker, so that workers do not fight."""
-    from threadpoolctl import threadpool_limits
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     return threadpool_limits(limits=1 if limit else None)
 
@@ -186,28 +188,36 @@ def _finish(arena: Arena, folder: Path, known: Known, plan: Plan, worker: Worker
             in_memory = plan.mtimes[at] < 0
             if not (in_memory and (found.image_id, plan.paths[at]) in rows):
                 copies.append((at, found.image_id))
-    for start in range(0, len(copies), _COPY_ROWS):
-        _copy(arena, folder, plan, copies[start : start + _COPY_ROWS], known.run)
-
-
-def _copy(arena: Arena, folder: Path, plan: Plan, copies: list[tuple[int, str]], run: int) -> None:
-    """Writes a row for images whose vector is in the store under another path."""
+    if not copies:
+        return
     files = list_parts(folder)
     labels = read_labels(files, LABELS.names)
-    ids = labels["image_id"].to_pylist()
-    place = {identity: row for row, identity in enumerate(ids)}
-    there = labels.take(pa.array([place[identity] for _, identity in copies], pa.int64()))
-    matrix = gather(files, there)
-    indices = pa.array([at for at, _ in copies], pa.int64())
-    named = arena.images.select(["model", "prompt_id", "seed"]).take(indices)
-    at = np.asarray(indices)
+    place = {identity: row for row, identity in enumerate(labels["image_id"].to_pylist())}
+    for start in range(0, len(copies), _COPY_ROWS):
+        some = copies[start : start + _COPY_ROWS]
+        there = labels.take(pa.array([place[identity] for _, identity in some], pa.int64()))
+        indices = np.array([at for at, _ in some], np.int64)
+        _copy(arena, folder, plan, indices, there, gather(files, there), known.run)
+
+
+def _copy(
+    arena: Arena,
+    folder: Path,
+    plan: Plan,
+    at: npt.NDArray[np.int64],
+    there: pa.Table,
+    matrix: Matrix,
+    run: int,
+) -> None:
+    """Writes rows for images ``at``, whose vectors are in the store under other paths."""
+    named = arena.images.select(["model", "prompt_id", "seed"]).take(pa.array(at))
     columns = {name: there[name] for name in LABELS.names} | {
-        "path": pa.array([plan.paths[index] for index, _ in copies]),
+        "path": pa.array([plan.paths[index] for index in at]),
         "model": named["model"],
         "prompt_id": named["prompt_id"],
         "seed": named["seed"],
         "size": pa.array(plan.sizes[at], mask=plan.sizes[at] < 0),
         "mtime_ns": pa.array(plan.mtimes[at], mask=plan.mtimes[at] < 0),
-        "run": pa.array(np.full(len(copies), run, np.int32)),
+        "run": pa.array(np.full(len(at), run, np.int32)),
     }
     write_part(folder, pa.table(columns, schema=LABELS), matrix, run=run)

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from whodrew.arena import Arena, BadItem
 from whodrew.embed.parts import list_parts, read_labels
+from whodrew.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -67,9 +68,18 @@ class Plan:
 
 
 def read_known(folder: Path) -> Known:
-    """Reads what a store holds, without its vectors."""
+    """Reads what a store holds, without its vectors.
+
+    Raises:
+        InputError: a part is damaged, or has rows without an image_id or a path.
+    """
     files = list_parts(folder)
     labels = read_labels(files, ["image_id", "path", "size", "mtime_ns", "run"])
+    for name in ("image_id", "path"):
+        if labels[name].null_count:
+            raise InputError(
+                f"the store {folder} has rows without {name}: it can be read, but not added to"
+            )
     runs = [value for value in labels["run"].to_pylist() if value is not None]
     images = frozenset(labels["image_id"].to_pylist())
     return Known(files, labels, images, max(runs, default=0) + 1)

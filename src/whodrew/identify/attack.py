@@ -104,9 +104,7 @@ def score(
         if identifier.by_fold:
             without |= frozenset(np.flatnonzero(folds == folds[block.prompt]).tolist())
         if fitted is None or without != fitted_for:
-            fitted = identifier.fit(
-                problem.library, without, centred=problem.knowledge.centred
-            )
+            fitted = identifier.fit(problem.library, without, centred=problem.knowledge.centred)
             fitted_for = without
         scores.append(fitted.score(block, (choices[folds[block.prompt]].option,))[0])
         rows.append(block.rows)

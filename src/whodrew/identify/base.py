@@ -71,4 +71,6 @@ def cosine(queries: Floats, centroids: Floats) -> Floats:
 
 def rounds_of(block: Block) -> list[tuple[int, npt.NDArray[np.int64]]]:
     """Returns each round the block's queries are asked in, with those queries' places."""
-    return [(int(number), np.flatnonzero(block.round == number)) for number in np.unique(block.round)]
+    return [
+        (int(number), np.flatnonzero(block.round == number)) for number in np.unique(block.round)
+    ]

@@ -38,9 +38,8 @@ def round_cells(points: Floats, effects: Floats, block: Block, number: int) -> C
         block: matched block.
         number: the round.
     """
-    assert block.rounds is not None
     models = len(effects)
-    mask = block.rounds.kept(block.model, block.limit)[number]
+    mask = block.kept[number]
     weights = np.zeros((models, len(mask)), dtype=np.float32)
     weights[block.model, np.arange(len(mask))] = mask
     counts = weights.sum(axis=1)
@@ -65,9 +64,7 @@ def other_centre(frame: Frame, block: Block) -> Floats:
     return np.asarray(frame.grand + np.float32(share) * (frame.scaled(shown[None]) - frame.grand))
 
 
-def matched_centre(
-    frame: Frame, points: Floats, block: Block, cells: Cells, asked: Ints
-) -> Floats:
+def matched_centre(frame: Frame, points: Floats, block: Block, cells: Cells, asked: Ints) -> Floats:
     """Returns the centre of queries whose prompt has references, after a linear map.
 
     Within one arena it is the prompt's effect as the references of the round show it.

@@ -114,18 +114,20 @@ class Library:
     def without(self, prompts: frozenset[int], *, scatter: bool) -> Moments:
         """Returns the sums over every reference prompt but some.
 
-        Whole folds are left out by not adding them, single prompts by subtraction.
+        Sums of whole folds are kept; single prompts are taken away from them, or, where
+        most of a fold is left out, added one by one.
         """
         total = self._zero(scatter=scatter)
-        left = set(prompts)
         for fold in np.unique(self.folds).tolist():
-            members = set(np.flatnonzero(self.folds == fold).tolist())
-            if members <= left:
-                left -= members
-            else:
+            members = np.flatnonzero(self.folds == fold).tolist()
+            gone = [prompt for prompt in members if prompt in prompts]
+            if 2 * len(gone) <= len(members):
                 total.add(self._of_fold(fold, scatter=scatter))
-        for prompt in sorted(left):
-            total = total.without(self.of_prompt(prompt, scatter=scatter))
+                for prompt in gone:
+                    total.subtract(self.of_prompt(prompt, scatter=scatter))
+            elif len(gone) < len(members):
+                for prompt in set(members) - prompts:
+                    total.add(self.of_prompt(prompt, scatter=scatter))
         return total
 
     def frame(self, prompts: frozenset[int], *, scatter: bool) -> Frame:
@@ -188,11 +190,15 @@ class Library:
             matrix = matrix[np.ix_(frame.kept, frame.kept)]
         return FullCovariance(matrix, freedom)
 
+    def rows_without(self, prompts: frozenset[int]) -> Ints:
+        """Returns the rows of every reference but some prompts'."""
+        left_out = np.isin(self.samples.prompt, np.fromiter(prompts, dtype=np.int64))
+        return np.flatnonzero(self.samples.is_reference & ~left_out)
+
     def centred(self, frame: Frame, prompts: frozenset[int]) -> Centred:
         """Returns every reference but some prompts', scaled, less its prompt's effect b[q]."""
         samples = self.samples
-        left_out = np.isin(samples.prompt, np.fromiter(prompts, dtype=np.int64))
-        rows = np.flatnonzero(samples.is_reference & ~left_out)
+        rows = self.rows_without(prompts)
         vectors = frame.scaled(samples.vectors[rows])
         code = samples.prompt[rows] * len(samples.models) + samples.model[rows]
         _, first, cell = np.unique(code, return_index=True, return_inverse=True)
@@ -213,10 +219,6 @@ class Library:
         inner_weight = np.sqrt((1.0 - share) / max(inner_freedom, 1) + share / freedom)
         weighted = np.sqrt(share / freedom) * between + inner_weight * inner
         return ThinCovariance.of_residuals(weighted.astype(np.float32), freedom)
-
-    def limited(self, per_cell: int, order: Ints) -> Library:
-        """Returns a library that keeps the first ``per_cell`` references of each cell."""
-        return Library(self.samples.take(order < per_cell), self.folds)
 
 
 def group_means(vectors: Floats, group: Ints) -> Floats:
@@ -244,4 +246,3 @@ def pre_scaled(*sets: Samples) -> tuple[Samples, ...]:
     return tuple(
         replace(one, vectors=((one.vectors - mean) / deviation).astype(np.float32)) for one in sets
     )
-

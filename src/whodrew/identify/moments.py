@@ -1,4 +1,4 @@
-"""Sums over reference prompts that can be added, merged and taken away exactly.
+"""Sums over reference prompts that can be added and taken away exactly.
 
 Everything an identifier fits (column scale, prompt and model effects, within-model
 covariance) is a function of these sums, so leaving a prompt out is a subtraction and
@@ -138,29 +138,21 @@ class Moments:
             state.spread = state.within + pull[present].T @ apart[present]
         return state
 
-    def merge(self, other: Moments) -> Moments:
-        """Returns the sums over both sets of prompts."""
-        return self._combine(other, 1)
-
-    def without(self, other: Moments) -> Moments:
-        """Returns the sums with another set's taken away, exactly."""
-        return self._combine(other, -1)
-
-    def _combine(self, other: Moments, sign: int) -> Moments:
-        values = {
-            field.name: getattr(self, field.name) + sign * getattr(other, field.name)
-            for field in fields(self)
-        }
-        return Moments(**values)
-
     def add(self, other: Moments) -> None:
         """Adds another state to this one in place."""
+        self._accumulate(other, 1)
+
+    def subtract(self, other: Moments) -> None:
+        """Takes another state away from this one in place."""
+        self._accumulate(other, -1)
+
+    def _accumulate(self, other: Moments, sign: int) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, np.ndarray):
-                value += getattr(other, field.name)
+                (np.add if sign > 0 else np.subtract)(value, getattr(other, field.name), out=value)
             else:
-                setattr(self, field.name, value + getattr(other, field.name))
+                setattr(self, field.name, value + sign * getattr(other, field.name))
 
     def effects(self) -> Doubles:
         """Returns (M, D) model effects ``a``, mean zero over models that are linked."""

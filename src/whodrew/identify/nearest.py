@@ -56,15 +56,19 @@ class FittedNearest:
         limit = len(block.model) if block.limit is None else block.limit
         whole = np.zeros((models, len(block.model)), dtype=np.float32)
         assert block.rounds is not None
-        first = block.rounds.place < limit
+        first = (block.rounds.place < limit) & block.usable
         whole[block.model[first], np.flatnonzero(first)] = 1.0
         counts = whole.sum(axis=1)
         sums = whole @ points[block.reference]
         scores = np.where(counts > 0, cosine(queries, sums), NEVER)
         for index in np.flatnonzero(block.own >= 0).tolist():
             own = int(block.own[index])
+            if not block.usable[own]:
+                continue
             cell = np.flatnonzero(block.model == block.model[own])
-            order = cell[np.argsort((block.rounds.place[cell] - block.rounds.place[own]) % len(cell))]
+            order = cell[
+                np.argsort((block.rounds.place[cell] - block.rounds.place[own]) % len(cell))
+            ]
             rest = order[1 : 1 + limit]
             code = block.model[own]
             if len(rest) == 0:

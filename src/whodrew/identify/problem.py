@@ -39,6 +39,7 @@ class Block:
         rounds: what each round takes from them; ``None`` unless matched.
         round: (n,) the round of each query.
         own: (n,) for each query the index into ``reference`` that it must not meet, or -1.
+        usable: (r,) false for references of models that are hidden.
         limit: references a cell keeps at most.
         separate: whether queries and references come from different arenas.
         lone: whether each query is shown by itself.
@@ -54,9 +55,16 @@ class Block:
     rounds: PromptRounds | None
     round: Ints
     own: Ints
+    usable: Mask
     limit: int | None
     separate: bool
     lone: bool
+
+    @cached_property
+    def kept(self) -> Mask:
+        """(G + 1, r) the references each round leaves, limited per cell, less hidden ones."""
+        assert self.rounds is not None
+        return self.rounds.kept(self.model, self.limit) & self.usable
 
     def only(self, chosen: Mask) -> Block:
         """Returns the block with some of its queries."""
@@ -79,6 +87,8 @@ class Problem:
         knowledge: what the attacker has.
         seed: seeds folds, orders of generations and choices of references.
         lone: whether each query is shown by itself (no other image of its prompt).
+        hidden: models that the attacker has no references of, though they are shown.
+        limited_to: the only prompts the attacker has references of; all when ``None``.
     """
 
     references: Samples
@@ -86,6 +96,8 @@ class Problem:
     knowledge: Knowledge
     seed: int = 0
     lone: bool = False
+    hidden: tuple[int, ...] = ()
+    limited_to: tuple[int, ...] | None = None
 
     @classmethod
     def build(
@@ -139,8 +151,12 @@ class Problem:
     @cached_property
     def library(self) -> Library:
         """The references of all prompts, limited per cell as the knowledge says."""
-        whole = Library(self.references, self.folds)
-        return whole if self.limit is None else whole.limited(self.limit, self.place)
+        kept = self.references.is_reference & ~np.isin(self.references.model, self.hidden)
+        if self.limit is not None:
+            kept &= self.place < self.limit
+        if self.limited_to is not None:
+            kept &= np.isin(self.references.prompt, self.limited_to)
+        return Library(self.references if kept.all() else self.references.take(kept), self.folds)
 
     @cached_property
     def twin(self) -> Ints:
@@ -209,6 +225,7 @@ class Problem:
             rounds=None,
             round=np.zeros(len(query), dtype=np.int64),
             own=np.full(len(query), NONE, dtype=np.int64),
+            usable=np.empty(0, dtype=bool),
             limit=self.limit,
             separate=self.separate,
             lone=self.lone,
@@ -235,6 +252,7 @@ class Problem:
             rounds=rounds,
             round=np.where(twin >= 0, self.place[twin], free),
             own=own,
+            usable=~np.isin(known.model[rows[kept]], self.hidden),
         )
 
     def groups(

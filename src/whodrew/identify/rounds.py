@@ -50,8 +50,8 @@ class PromptRounds:
     removed: npt.NDArray[np.int64]
     place: Ints
 
-    def kept(self, model: Ints, limit: int | None) -> npt.NDArray[np.float32]:
-        """Returns (G + 1, r) 1 for the references that each round leaves, 0 for the rest.
+    def kept(self, model: Ints, limit: int | None) -> Mask:
+        """Returns (G + 1, r) true for the references that each round leaves.
 
         Args:
             model: (r,) model of each reference.
@@ -59,14 +59,14 @@ class PromptRounds:
                 after the one taken.
         """
         rounds, count = len(self.removed), len(model)
-        mask = np.ones((rounds, count), dtype=np.float32)
+        mask = np.ones((rounds, count), dtype=bool)
         taken = self.removed[:, model]
-        mask[taken == np.arange(count)] = 0.0
+        mask[taken == np.arange(count)] = False
         if limit is not None:
             sizes = np.bincount(model, minlength=self.removed.shape[1])[model]
             gone = np.where(taken >= 0, self.place[np.maximum(taken, 0)], -1)
             after = (self.place - gone - 1) % np.maximum(sizes, 1)
-            mask[after >= limit] = 0.0
+            mask[after >= limit] = False
         return mask
 
 

@@ -22,7 +22,7 @@ from whodrew.identify.samples import Floats, Mask
 
 STRENGTHS = (0.1, 0.003, 0.01, 0.03, 0.3, 1.0, 3.0)
 MIXES = (0.5, 0.0, 1.0)
-WEIGHTS = (4.0, 0.0, 0.5, 1.0, 2.0, 8.0, 16.0)
+WEIGHTS = (4.0, 0.0, 1.0, 2.0, 8.0, 16.0, 64.0, 1e6)
 
 
 def half_squared_distances(queries: Floats, means: Floats) -> Floats:

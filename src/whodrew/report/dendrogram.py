@@ -11,7 +11,7 @@ from whodrew.report.words import short_name
 
 ROW = 22.0
 #: Mean width of a character of the labels.
-CHARACTER = 7.0
+CHARACTER = 6.8
 FAMILY = 14
 TOP = 26.0
 

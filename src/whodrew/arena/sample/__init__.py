@@ -132,14 +132,15 @@ def draw_sample(
     Args:
         directory: new, empty, or an earlier sample.
         seed: another seed gives another arena of the same models and prompts.
-        workers: processes; by default one for each core. The bytes do not depend on it.
+        workers: processes; by default one for each core. The bytes do not depend on it. They are
+            spawned: a script calls this under ``if __name__ == "__main__"``, or with one worker.
         progress: called with the number of images written and their total.
 
     Returns:
         What was drawn.
 
     Raises:
-        InputError: the directory holds something else.
+        InputError: the directory holds something else, or a sample of another version.
     """
     started = time.perf_counter()
     tasks = [
@@ -185,12 +186,17 @@ def _claimed(directory: Path) -> object:
     marker = directory / MARKER
     if marker.is_file():
         try:
-            return json.loads(marker.read_text(encoding="utf-8"))
+            found: object = json.loads(marker.read_text(encoding="utf-8"))
         except ValueError:
             return None
-    if directory.is_dir() and not any(directory.iterdir()):
-        return None
-    if directory.exists():
+        version = found.get("version") if isinstance(found, dict) else None
+        if version != VERSION:
+            raise InputError(
+                f"{directory}: a sample of version {version}, and this whodrew draws version "
+                f"{VERSION}; delete it or name a new directory"
+            )
+        return found
+    if directory.exists() and not (directory.is_dir() and not any(directory.iterdir())):
         raise InputError(
             f"{directory}: there is something else here, and no earlier sample; "
             "name a new or an empty directory"

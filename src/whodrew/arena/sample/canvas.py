@@ -25,11 +25,8 @@ Outline = Points | Sequence[Sequence[float]]
 
 SCALE = 2
 _FILL_SIZE = 24
-_V, _U = np.meshgrid(
-    np.linspace(0, 1, _FILL_SIZE, dtype=np.float32),
-    np.linspace(0, 1, _FILL_SIZE, dtype=np.float32),
-    indexing="ij",
-)
+_U = np.linspace(0, 1, _FILL_SIZE, dtype=np.float32)[None, :]
+_V = _U.T
 
 
 @dataclass(frozen=True)
@@ -53,8 +50,12 @@ class Picture:
 
 def mix(first: Colour, second: Colour, share: float) -> Colour:
     """The colour that is ``share`` of the way from the first to the second."""
-    red, green, blue = (a + (b - a) * share for a, b in zip(first, second, strict=True))
-    return (red, green, blue)
+    keep = 1 - share
+    return (
+        first[0] * keep + second[0] * share,
+        first[1] * keep + second[1] * share,
+        first[2] * keep + second[2] * share,
+    )
 
 
 def rgb(code: str) -> Colour:
@@ -118,9 +119,12 @@ def planes(pixels: Bytes) -> Floats:
     return np.ascontiguousarray(stacked).astype(np.float32) * np.float32(1 / 255)
 
 
+def _level(value: float) -> int:
+    return 0 if value <= 0 else 255 if value >= 1 else int(value * 255 + 0.5)
+
+
 def _byte(colour: Colour) -> tuple[int, int, int]:
-    red, green, blue = (int(min(max(value, 0.0), 1.0) * 255 + 0.5) for value in colour)
-    return (red, green, blue)
+    return (_level(colour[0]), _level(colour[1]), _level(colour[2]))
 
 
 def _stretched(fill: Floats, size: tuple[int, int]) -> Image.Image:

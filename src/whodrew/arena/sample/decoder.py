@@ -60,30 +60,29 @@ def develop(colour: Floats, trace: Trace, rng: np.random.Generator) -> Floats:
     level = np.float32(1 / 255)
     residue = (tone - blur(tone, 1.1)) * np.float32(halo * 2)
     fine = rng.standard_normal((height, width), dtype=np.float32)
-    rough = ndimage.uniform_filter(rng.standard_normal((height, width), dtype=np.float32), 3) * 3
+    grains = fine * np.float32(1 - trace.coarse)
+    grains += clumped(rng, height, width) * np.float32(trace.coarse)
     midtones = np.float32(0.6) + np.float32(1.6) * tone * (1 - tone)
-    residue += (
-        (fine * np.float32(1 - trace.coarse) + rough * np.float32(trace.coarse))
-        * midtones
-        * np.float32(grain)
-        * level
-    )
-    residue += (
-        tiled(trace.pattern, height, width) * (np.float32(0.5) + tone) * np.float32(grid) * level
-    )
+    residue += grains * midtones * (np.float32(grain) * level)
+    pattern = tiled(trace.pattern, height, width)
+    residue += pattern * (np.float32(0.5) + tone) * (np.float32(grid) * level)
     y, x = np.ogrid[0:height, 0:width]
     columns, rows = trace.wave
     phase = (x * (columns / width) + y * (rows / height)).astype(np.float32) * np.float32(2 * np.pi)
     residue += np.sin(phase + np.float32(rng.uniform(0, 6))) * np.float32(ripple) * level
     developed = colour + residue
     if chroma:
-        blotch = (
-            ndimage.uniform_filter(rng.standard_normal((height, width), dtype=np.float32), 3) * 3
-        )
-        blotch *= np.float32(chroma) * level
+        blotch = clumped(rng, height, width) * (np.float32(chroma) * level)
         developed[0] += blotch
         developed[2] -= blotch
     return developed
+
+
+def clumped(rng: np.random.Generator, height: int, width: int) -> Floats:
+    """Noise whose grains are three pixels wide, deviation 1."""
+    white = rng.standard_normal((height, width), dtype=np.float32)
+    clumps: Floats = ndimage.uniform_filter(white, 3) * np.float32(3)
+    return clumps
 
 
 def tiled(pattern: int, height: int, width: int) -> Floats:

@@ -97,9 +97,7 @@ def fir(
         if snow:
             drift = rng.uniform(0.3, 0.75, 9) * snow * height * 0.09
             cap = np.concatenate([edge, (edge - np.stack([0 * drift, drift], 1))[::-1]])
-            canvas.polygon(
-                cap, across(mix(stage.light.haze, rgb("dfe8ff"), 0.35), rgb("eaf0ff")), outline=0
-            )
+            canvas.polygon(cap, mix(stage.light.haze, rgb("e6edff"), 0.75), outline=0)
 
 
 def leafy(

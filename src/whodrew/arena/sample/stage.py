@@ -52,7 +52,8 @@ class Stage:
     def lit(self, colour: Colour, amount: float = 1.0) -> Colour:
         """The colour of a thing where the light meets it, dimmer with a smaller amount."""
         strength = self.light.strength * (0.55 + 0.45 * amount)
-        tinted = mix(colour, tuple(a * b for a, b in zip(colour, self.light.key, strict=True)), 0.8)  # type: ignore[arg-type]
+        key = self.light.key
+        tinted = mix(colour, (colour[0] * key[0], colour[1] * key[1], colour[2] * key[2]), 0.8)
         toned = mix(self.light.shade, tinted, min(1.0, 0.25 + 0.75 * amount))
         return (toned[0] * strength, toned[1] * strength, toned[2] * strength)
 

@@ -6,21 +6,24 @@ from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
-import scipy.fft
 
-from whodrew.encoders.fingerprint import kernels
-from whodrew.encoders.fingerprint.planes import Plane, Planes
+from whodrew.encoders.fingerprint import kernels, spectrum
+from whodrew.encoders.fingerprint.kernels import CLIPS, HUES, STEPS, TONES
+from whodrew.encoders.fingerprint.planes import Planes
 
 Reals = npt.NDArray[np.float64]
 Longs = npt.NDArray[np.int64]
-Labels = npt.NDArray[np.intp]
 
 RARE = 1e-4
 """Added to a share before its logarithm: one pixel in ten thousand."""
 
 
-def _pattern_classes() -> Labels:
-    """Class (84 of them) of each of the 256 patterns, alike under left-right and up-down flips."""
+def pattern_classes() -> npt.NDArray[np.intp]:
+    """Class (84 of them) of each of the 256 patterns, alike under left-right and up-down flips.
+
+    Content has no preferred side, so the flips only cost dimensions; quarter turns are kept
+    apart, since horizontal and vertical steps of a decoder do differ.
+    """
     ring = [(-1, -1), (-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1)]
     flips = [(1, 1), (1, -1), (-1, 1), (-1, -1)]
     moved = [[ring.index((v * y, h * x)) for y, x in ring] for v, h in flips]
@@ -29,32 +32,17 @@ def _pattern_classes() -> Labels:
     return np.unique(np.min(images, axis=0), return_inverse=True)[1]
 
 
-def _run_classes() -> Labels:
-    """Class (39 of them) of each of the 125 runs, alike when read backwards or negated."""
-    grid = np.arange(kernels.LEVELS**3).reshape((kernels.LEVELS,) * 3)
-    negated = grid[::-1, ::-1, ::-1]
-    images = [grid, negated, grid.transpose(2, 1, 0), negated.transpose(2, 1, 0)]
-    return np.unique(np.min(images, axis=0), return_inverse=True)[1].ravel()
+PATTERNS = pattern_classes()
 
 
-PATTERNS = _pattern_classes()
-RUNS = _run_classes()
-
-
-def _shares(counts: Longs, classes: Labels) -> Reals:
-    """Shares of the classes among all that was counted."""
-    kept = counts[: len(classes)]
-    return np.bincount(classes, weights=kept, minlength=0) / max(int(kept.sum()), 1)
-
-
-def _textures(planes: Planes) -> tuple[Reals, Reals]:
-    """Patterns and runs of the luma at three scales."""
-    patterns, runs = [], []
-    for plane in planes.luma:
-        counts = kernels.textures(plane)
-        patterns.append(np.log(_shares(counts[0], PATTERNS) + RARE))
-        runs += [np.sqrt(_shares(counts[k], RUNS)) for k in (1, 2)]
-    return np.concatenate(patterns), np.concatenate(runs)
+def _patterns(planes: Planes) -> Reals:
+    """Log shares of the pattern classes: neighbours at 1 pixel on three scales, at 2 on two."""
+    out = []
+    for level, radius in ((0, 1), (1, 1), (2, 1), (0, 2), (1, 2)):
+        counts = kernels.patterns(planes.luma[level], radius)
+        shares = np.bincount(PATTERNS, weights=counts) / counts.sum()
+        out.append(np.log(shares + RARE))
+    return np.concatenate(out)
 
 
 _N, _K = np.meshgrid(np.arange(8), np.arange(8))
@@ -63,101 +51,120 @@ BASIS = np.round(_COSINES * 4096).astype(np.int32)
 LOGS = np.round(np.log(np.arange(8400) / 8 + 0.25) * 1024).astype(np.int32)
 
 
-def _blocks(planes: Planes) -> Reals:
-    """Log energies and mean logs of the block-cosine coefficients."""
-    out = []
-    for plane, energy in (
-        (planes.luma[0], True),
-        (planes.luma[1], False),
-        (planes.blue[1], False),
-        (planes.red[1], False),
-    ):
-        sums = kernels.blocks(plane, BASIS, LOGS)
-        n = (plane.shape[0] // 8) * (plane.shape[1] // 8)
-        if energy:
-            out.append(np.log(sums[0] / (64 * n) + 0.01))
-        out.append(sums[1] / (1024 * n))
-    return np.concatenate(out)
-
-
-def _tile_spectrum(plane: Plane, side: int) -> tuple[Reals, Reals]:
-    """Mean and deviation over tiles of the log power spectrum, signs of frequencies folded.
-
-    Args:
-        plane: (height, width), both at least ``side``.
-        side: pixels of a tile's side, even.
+def block_sums(plane: npt.NDArray[np.uint8]) -> Reals:
+    """Statistics over the 8×8 blocks of a plane, for each of the 64 coefficients c.
 
     Returns:
-        Two flat arrays of (side / 2 + 1)² numbers, vertical frequency first.
+        Array (3, 64): mean of c², mean of log(|c| + 1/4), and the deviation of that log.
     """
-    high, wide = plane.shape[0] // side, plane.shape[1] // side
-    tiles = plane[: high * side, : wide * side].reshape(high, side, wide, side)
-    tiles = tiles.transpose(0, 2, 1, 3).reshape(-1, side, side).astype(np.float32)
-    tiles -= tiles.mean(axis=(1, 2), keepdims=True)
-    window = np.sin(np.pi * np.arange(side) / side).astype(np.float32) ** 2
-    tiles *= window[:, None] * window
-    waves = scipy.fft.rfft2(tiles, axes=(1, 2), workers=1)
-    power = waves.real**2 + waves.imag**2
-    middle = side // 2
-    folded = power[:, : middle + 1].copy()
-    folded[:, 1:middle] = (folded[:, 1:middle] + power[:, :middle:-1]) / 2
-    logs = np.log(folded + np.float32(1)).reshape(len(folded), -1).astype(np.float64)
-    return logs.mean(axis=0), logs.std(axis=0)
+    n = (plane.shape[0] // 8) * (plane.shape[1] // 8)
+    energy, first, second = kernels.blocks(plane, BASIS, LOGS) / n
+    mean = first / 1024
+    variance = np.maximum(second / 1024**2 - mean * mean, 0)
+    return np.stack([energy / 64, mean, np.sqrt(variance)])
+
+
+def _blocks(planes: Planes) -> Reals:
+    """Block-cosine coefficients of luma: log energies, deviation and mean of the logs."""
+    native, half, quarter = (block_sums(plane) for plane in planes.luma)
+    return np.concatenate([np.log(native[0] + 0.01), np.log(half[0] + 0.01), half[2], quarter[1]])
 
 
 def _spectrum(planes: Planes) -> Reals:
-    return np.concatenate(_tile_spectrum(planes.luma[0], 32))
+    """Luma: how each frequency's log power varies from tile to tile, and what it is on average."""
+    native, half, _ = planes.luma
+    return np.concatenate(
+        [
+            spectrum.mean_and_deviation(spectrum.tile_powers(native, 32))[1],
+            spectrum.log_of_mean(spectrum.tile_powers(native, 16)),
+            spectrum.slant(spectrum.tile_powers(half, 16)),
+        ]
+    )
 
 
 def _spectrum_chroma(planes: Planes) -> Reals:
-    both = (planes.blue[1], planes.red[1])
-    return np.concatenate([part for plane in both for part in _tile_spectrum(plane, 16)])
+    """Cb and Cr at half size: mean and deviation over tiles of each frequency's log power."""
+    powers = [spectrum.tile_powers(plane, 16) for plane in planes.chroma]
+    return np.concatenate([part for p in powers for part in spectrum.mean_and_deviation(p)])
 
 
-def _colour(planes: Planes) -> Reals:
-    """Histograms of hue, saturation and value, and moments of Y, Cb, Cr, on every fourth pixel."""
-    rgb = planes.rgb[::2, ::2].reshape(-1, 3).astype(np.int32)
-    n = len(rgb)
-    red, green, blue = rgb.T
-    top = rgb.max(axis=1)
-    spread = top - rgb.min(axis=1)
-    saturation = spread * 255 // np.maximum(top, 1)
-    # Hue in 24 parts: 6 sectors of 256 steps, on integers.
-    width = np.maximum(spread, 1)
-    sector = np.where(
-        top == red,
-        256 * (green - blue) // width,
-        np.where(top == green, 512 + 256 * (blue - red) // width, 1024 + 256 * (red - green) // width),
-    )
-    hue = (sector % 1536) >> 6
-    coloured = hue[saturation > 25]
-    histograms = [
-        np.bincount(coloured, minlength=24),
-        np.bincount(saturation >> 4, minlength=16),
-        np.bincount(top >> 4, minlength=16),
-    ]
-    shares = [np.sqrt(h / n) for h in histograms]
-    stack = [p[::2, ::2].astype(np.float64).ravel() for p in (planes.luma[0], planes.blue[0], planes.red[0])]
-    values = np.stack(stack)
-    mean = values.mean(axis=1)
-    centred = values - mean[:, None]
-    square = centred * centred
-    deviation = np.sqrt(square.mean(axis=1))
-    scale = deviation + 0.5
-    third = (square * centred).mean(axis=1) / scale**3
-    fourth = (square * square).mean(axis=1) / scale**4
-    pairs = [(centred[a] * centred[b]).mean() / (scale[a] * scale[b]) for a, b in ((0, 1), (0, 2), (1, 2))]
-    return np.concatenate([*shares, mean, np.log(scale), third, fourth, pairs])
+def _colour(planes: Planes) -> tuple[Reals, Reals, Reals]:
+    """Histograms and moments of colour; how much is clipped; spread of colour by tone."""
+    counts = kernels.colours(planes.rgb, planes.ycc)
+    ends = np.cumsum([768, 3, HUES, STEPS, STEPS, 3 * CLIPS])
+    channels, products, hue, saturation, value, clips, tones = np.split(counts, ends)
+    n = int(channels[:256].sum())
+    shares = np.sqrt(np.concatenate([hue, saturation, value]) / n)
+
+    levels = np.arange(256, dtype=np.float64)
+    weights = channels.reshape(3, 256) / n
+    mean = weights @ levels
+    centred = levels - mean[:, None]
+    second, third, fourth = ((weights * centred**k).sum(axis=1) for k in (2, 3, 4))
+    scale = np.sqrt(second) + 0.5
+    pairs = ((0, 1), (0, 2), (1, 2))
+    joint = [products[k] / n - mean[a] * mean[b] for k, (a, b) in enumerate(pairs)]
+    related = [c / (scale[a] * scale[b]) for c, (a, b) in zip(joint, pairs, strict=True)]
+    moments = [mean, np.log(scale), third / scale**3, fourth / scale**4, related]
+
+    pixels, blue, red = tones.reshape(TONES, 3).T
+    # A tone that hardly occurs says nothing: two pixels in a thousand of no colour are added.
+    spread = np.sqrt(np.stack([blue, red]) / (pixels + 0.002 * n) + 0.5)
+    return np.concatenate([shares, *moments]), np.log(clips / n + RARE), spread.ravel()
+
+
+LIMIT = 16
+"""Residuals are clipped to ±LIMIT: what matters is grain, not the edges of things."""
+_NEAR = [(down, across) for down in range(5) for across in range(-4, 5) if (down, across) > (0, 0)]
+_FAR = [(0, far) for far in (6, 8, 12, 16)] + [(far, 0) for far in (6, 8, 12, 16)]
+LAGS = np.array([*_NEAR, *_FAR], np.int64)
+
+
+def _autocorrelation(planes: Planes) -> Reals:
+    """Correlation of luma's Laplacian residual with itself, moved: upsampling leaves steps."""
+    values = kernels.residual(planes.luma[0], LIMIT)
+    sums = kernels.correlations(values, np.vstack([[[0, 0]], LAGS]))
+    height, width = values.shape
+    down, across = np.abs(LAGS).T
+    power = sums[0] / (height * width) + 0.1
+    return sums[1:] / ((height - down) * (width - across)) / power
+
+
+def _borders(planes: Planes) -> Reals:
+    """Log mean steps across the outermost four lines of each side, and along the first."""
+    out = []
+    for plane in planes.ycc:
+        for side in (plane, plane[::-1], plane.T, plane.T[::-1]):
+            lines = side[:4].astype(np.int32)
+            out += [np.abs(lines[k + 1] - lines[k]).mean() for k in range(3)]
+            out.append(np.abs(np.diff(lines[0])).mean())
+    return np.log(np.array(out) + 0.2)
+
+
+def _tails(planes: Planes) -> Reals:
+    """Log kurtosis of each octave of Y, Cb, Cr: rare strong details, or weak ones everywhere."""
+    second, fourth = planes.moments[..., 0], planes.moments[..., 1]
+    return np.log(fourth / (second + 0.1) ** 2 + 0.5).ravel()
 
 
 def measure(planes: Planes) -> dict[str, Reals]:
     """Returns every family of one image, by name."""
-    patterns, runs = _textures(planes)
+    colour, clipping, tones = _colour(planes)
     return {
-        "colour": _colour(planes),
-        "blocks": _blocks(planes),
-        "spectrum": _spectrum(planes),
-        "spectrum-chroma": _spectrum_chroma(planes),
-        "patterns": patterns,
-        "runs": runs,
+        "colour": colour,
+        "clipping": clipping,
+        "tones": tones,
+        **{name: part(planes) for name, part in PARTS.items()},
     }
+
+
+PARTS: dict[str, Callable[[Planes], Reals]] = {
+    "blocks": _blocks,
+    "spectrum": _spectrum,
+    "spectrum-chroma": _spectrum_chroma,
+    "patterns": _patterns,
+    "autocorrelation": _autocorrelation,
+    "borders": _borders,
+    "tails": _tails,
+}
+"""The families that are measured one by one; the three of colour share a pass."""

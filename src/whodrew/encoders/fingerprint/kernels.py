@@ -8,12 +8,15 @@ import numpy.typing as npt
 from whodrew.encoders.fingerprint.jit import compiled
 
 Bytes = npt.NDArray[np.uint8]
+Shorts = npt.NDArray[np.int16]
 Ints = npt.NDArray[np.int32]
 Longs = npt.NDArray[np.int64]
 
-LIMIT = 2
-"""Differences are clipped to ±LIMIT before three of them in a row are counted together."""
-LEVELS = 2 * LIMIT + 1
+HUES, STEPS, TONES = 24, 16, 8
+"""Bins of hue, of saturation and value, and of luma (for the spread of colour by tone)."""
+
+CLIPS = 4
+"""Counts a channel: values at most 0, at most 4, at least 251, at least 255."""
 
 
 @compiled("void(Array(uint8, 3, 'C', readonly=True), uint8[:, :, ::1])")
@@ -35,97 +38,134 @@ def split(rgb: Bytes, out: Bytes) -> None:
             out[2, i, j] = (32768 * r - 27439 * g - 5329 * b + 8421375) >> 16
 
 
-@compiled("void(uint8[:, ::1], uint8[:, ::1])")
-def halve(plane: Bytes, out: Bytes) -> None:
+@compiled("int64[::1](uint8[:, ::1], uint8[:, ::1])")
+def halve(plane: Bytes, out: Bytes) -> Longs:
     """Averages 2×2 pixels, rounding half up; an odd last row or column is left out.
 
     Args:
         plane: (height, width).
         out: (height // 2, width // 2), overwritten.
-    """
-    for i in range(out.shape[0]):
-        for j in range(out.shape[1]):
-            total = (
-                np.int32(plane[2 * i, 2 * j])
-                + np.int32(plane[2 * i, 2 * j + 1])
-                + np.int32(plane[2 * i + 1, 2 * j])
-                + np.int32(plane[2 * i + 1, 2 * j + 1])
-            )
-            out[i, j] = (total + 2) >> 2
-
-
-@compiled("void(uint8[::1], int64, int32[:, ::1])")
-def _tally(codes: Bytes, n: int, counts: Ints) -> None:
-    """Counts codes into four tables in turn: equal neighbours would wait for each other."""
-    j = 0
-    while j + 4 <= n:
-        counts[0, codes[j]] += 1
-        counts[1, codes[j + 1]] += 1
-        counts[2, codes[j + 2]] += 1
-        counts[3, codes[j + 3]] += 1
-        j += 4
-    while j < n:
-        counts[0, codes[j]] += 1
-        j += 1
-
-
-@compiled("int64[:, ::1](uint8[:, ::1])")
-def textures(plane: Bytes) -> Longs:
-    """Counts three codes of every pixel's neighbourhood in one pass.
-
-    Args:
-        plane: (height, width), both at least 4.
 
     Returns:
-        Array (3, 256): local binary patterns (bit k: neighbour k, clockwise from the upper left,
-        is not darker than the pixel), then runs of three clipped first differences along rows and
-        along columns (25a + 5b + c, each difference + LIMIT). Time O(pixels).
+        Array (2,): sums of the second and fourth powers of what each pixel differs by from its
+        average.
+    """
+    sums = np.zeros(2, np.int64)
+    for i in range(out.shape[0]):
+        upper = plane[2 * i]
+        lower = plane[2 * i + 1]
+        for j in range(out.shape[1]):
+            a = np.int32(upper[2 * j])
+            b = np.int32(upper[2 * j + 1])
+            c = np.int32(lower[2 * j])
+            d = np.int32(lower[2 * j + 1])
+            mean = (a + b + c + d + 2) >> 2
+            out[i, j] = mean
+            a = (a - mean) * (a - mean)
+            b = (b - mean) * (b - mean)
+            c = (c - mean) * (c - mean)
+            d = (d - mean) * (d - mean)
+            sums[0] += a + b + c + d
+            sums[1] += np.int64(a) * a + np.int64(b) * b + np.int64(c) * c + np.int64(d) * d
+    return sums
+
+
+@compiled("int64[::1](uint8[:, ::1], int64)")
+def patterns(plane: Bytes, radius: int) -> Longs:
+    """Counts the local binary patterns of a plane.
+
+    Args:
+        plane: (height, width), both above ``2 * radius``.
+        radius: distance of the neighbours, in pixels; the ring is a square.
+
+    Returns:
+        Array (256,) of counts. Bit k of a pattern: neighbour k, clockwise from the upper left,
+        is not darker than the pixel. Time O(pixels).
     """
     height, width = plane.shape
-    tables = np.zeros((3, 4, 256), np.int32)
+    tables = np.zeros((4, 256), np.int32)
     codes = np.empty(width, np.uint8)
-    across = np.empty(width, np.uint8)
-    down = np.full((3, width), LIMIT, np.uint8)
-    for i in range(height):
+    n = width - 2 * radius
+    for i in range(radius, height - radius):
+        upper = plane[i - radius]
+        lower = plane[i + radius]
         row = plane[i]
-        for j in range(width - 1):
-            step = np.int16(row[j + 1]) - np.int16(row[j])
-            across[j] = min(max(step, -LIMIT), LIMIT) + LIMIT
-        for j in range(width - 3):
-            codes[j] = across[j] * 25 + across[j + 1] * 5 + across[j + 2]
-        _tally(codes, width - 3, tables[1])
-        if i + 1 < height:
-            below = plane[i + 1]
-            last = down[i % 3]
-            for j in range(width):
-                step = np.int16(below[j]) - np.int16(row[j])
-                last[j] = min(max(step, -LIMIT), LIMIT) + LIMIT
-            if i >= 2:
-                first = down[(i + 1) % 3]
-                middle = down[(i + 2) % 3]
-                for j in range(width):
-                    codes[j] = first[j] * 25 + middle[j] * 5 + last[j]
-                _tally(codes, width, tables[2])
-            if i >= 1:
-                above = plane[i - 1]
-                for j in range(1, width - 1):
-                    c = row[j]
-                    codes[j - 1] = (
-                        np.uint8(above[j - 1] >= c)
-                        | np.uint8(above[j] >= c) << 1
-                        | np.uint8(above[j + 1] >= c) << 2
-                        | np.uint8(row[j + 1] >= c) << 3
-                        | np.uint8(below[j + 1] >= c) << 4
-                        | np.uint8(below[j] >= c) << 5
-                        | np.uint8(below[j - 1] >= c) << 6
-                        | np.uint8(row[j - 1] >= c) << 7
-                    )
-                _tally(codes, width - 2, tables[0])
-    out = np.zeros((3, 256), np.int64)
-    for k in range(3):
-        for t in range(4):
-            for c in range(256):
-                out[k, c] += tables[k, t, c]
+        for j in range(n):
+            c = row[j + radius]
+            codes[j] = (
+                np.uint8(upper[j] >= c)
+                | np.uint8(upper[j + radius] >= c) << 1
+                | np.uint8(upper[j + 2 * radius] >= c) << 2
+                | np.uint8(row[j + 2 * radius] >= c) << 3
+                | np.uint8(lower[j + 2 * radius] >= c) << 4
+                | np.uint8(lower[j + radius] >= c) << 5
+                | np.uint8(lower[j] >= c) << 6
+                | np.uint8(row[j] >= c) << 7
+            )
+        # Four tables in turn: equal neighbours would wait for each other's increment.
+        j = 0
+        while j + 4 <= n:
+            tables[0, codes[j]] += 1
+            tables[1, codes[j + 1]] += 1
+            tables[2, codes[j + 2]] += 1
+            tables[3, codes[j + 3]] += 1
+            j += 4
+        while j < n:
+            tables[0, codes[j]] += 1
+            j += 1
+    out = np.zeros(256, np.int64)
+    for t in range(4):
+        for c in range(256):
+            out[c] += tables[t, c]
+    return out
+
+
+@compiled("int16[:, ::1](uint8[:, ::1], int64)")
+def residual(plane: Bytes, limit: int) -> Shorts:
+    """Four times each inner pixel less its four neighbours, clipped to ±limit.
+
+    Args:
+        plane: (height, width), both at least 3.
+        limit: the largest size kept; edges of things count no more than that.
+
+    Returns:
+        Array (height - 2, width - 2).
+    """
+    height, width = plane.shape
+    out = np.empty((height - 2, width - 2), np.int16)
+    for i in range(height - 2):
+        above = plane[i]
+        row = plane[i + 1]
+        below = plane[i + 2]
+        for j in range(width - 2):
+            value = np.int32(row[j + 1]) * 4 - above[j + 1] - below[j + 1] - row[j] - row[j + 2]
+            out[i, j] = min(max(value, -limit), limit)
+    return out
+
+
+@compiled("int64[::1](int16[:, ::1], int64[:, ::1])")
+def correlations(values: Shorts, lags: Longs) -> Longs:
+    """Sums of products of a plane with itself, moved.
+
+    Args:
+        values: (height, width), sizes up to 64, so that a row's sum fits 32 bits.
+        lags: (n, 2), rows down (not negative) and columns across, both below the plane's sides.
+
+    Returns:
+        Array (n,) of sums over all places where both pixels exist. Time O(n × pixels).
+    """
+    height, width = values.shape
+    out = np.zeros(len(lags), np.int64)
+    for i in range(height):
+        for k in range(len(lags)):
+            down, across = lags[k]
+            if i + down < height:
+                here = values[i, max(0, -across) : width - max(0, across)]
+                there = values[i + down, max(0, across) : width + min(0, across)]
+                total = np.int32(0)
+                for j in range(len(here)):
+                    total += np.int32(here[j]) * np.int32(there[j])
+                out[k] += total
     return out
 
 
@@ -179,4 +219,67 @@ def blocks(plane: Bytes, basis: Ints, logs: Ints) -> Longs:
                 out[0, 8 * k + q] += energy
                 out[1, 8 * k + q] += first
                 out[2, 8 * k + q] += second
+    return out
+
+
+@compiled("int64[::1](Array(uint8, 3, 'C', readonly=True), uint8[:, :, ::1])")
+def colours(rgb: Bytes, ycc: Bytes) -> Longs:
+    """Counts colours on every second pixel of every second row.
+
+    Args:
+        rgb: (height, width, 3).
+        ycc: (3, height, width), the same image as Y, Cb, Cr.
+
+    Returns:
+        Array of 256 × 3 counts of Y, Cb and Cr, sums of the products Y·Cb, Y·Cr and Cb·Cr, then
+        counts of hue (where saturation exceeds a tenth), saturation, value, clipped channels,
+        and for each tone of Y its pixels, its sums of (Cb - 128)² and of (Cr - 128)².
+    """
+    out = np.zeros(768 + 3 + HUES + 2 * STEPS + 3 * CLIPS + 3 * TONES, np.int64)
+    channels = out[:768]
+    products = out[768:771]
+    hues = out[771 : 771 + HUES]
+    saturations = out[771 + HUES : 771 + HUES + STEPS]
+    values = out[771 + HUES + STEPS : 771 + HUES + 2 * STEPS]
+    clips = out[771 + HUES + 2 * STEPS : 771 + HUES + 2 * STEPS + 3 * CLIPS]
+    tones = out[771 + HUES + 2 * STEPS + 3 * CLIPS :]
+    height, width, _ = rgb.shape
+    for i in range(0, height, 2):
+        for j in range(0, width, 2):
+            y = np.int64(ycc[0, i, j])
+            cb = np.int64(ycc[1, i, j])
+            cr = np.int64(ycc[2, i, j])
+            channels[y] += 1
+            channels[256 + cb] += 1
+            channels[512 + cr] += 1
+            products[0] += y * cb
+            products[1] += y * cr
+            products[2] += cb * cr
+            tone = 3 * (y >> 5)
+            tones[tone] += 1
+            tones[tone + 1] += (cb - 128) * (cb - 128)
+            tones[tone + 2] += (cr - 128) * (cr - 128)
+            r = np.int32(rgb[i, j, 0])
+            g = np.int32(rgb[i, j, 1])
+            b = np.int32(rgb[i, j, 2])
+            for c in range(3):
+                size = rgb[i, j, c]
+                clips[CLIPS * c] += size == 0
+                clips[CLIPS * c + 1] += size <= 4
+                clips[CLIPS * c + 2] += size >= 251
+                clips[CLIPS * c + 3] += size == 255
+            top = max(r, g, b)
+            spread = top - min(r, g, b)
+            saturation = spread * 255 // max(top, 1)
+            saturations[saturation >> 4] += 1
+            values[top >> 4] += 1
+            if saturation > 25:
+                # Six sectors of 256 steps; floor division keeps the sectors even below zero.
+                if top == r:
+                    hue = 256 * (g - b) // spread
+                elif top == g:
+                    hue = 512 + 256 * (b - r) // spread
+                else:
+                    hue = 1024 + 256 * (r - g) // spread
+                hues[(hue % 1536) >> 6] += 1
     return out

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 SIZES: dict[str, int] = {
     "colour": 71,
-    "blocks": 320,
-    "spectrum": 289 * 2,
-    "spectrum-chroma": 81 * 4,
-    "patterns": 84 * 3,
-    "runs": 39 * 6,
+    "clipping": 12,
+    "tones": 16,
+    "blocks": 4 * 64,
+    "spectrum": 289 + 81 + 49,
+    "spectrum-chroma": 4 * 81,
+    "patterns": 5 * 84,
+    "autocorrelation": 48,
+    "borders": 48,
+    "tails": 18,
 }
 """Numbers of each family, in the order of the vector."""
 

@@ -16,32 +16,47 @@ SMALLEST = 64
 """A side shorter than this is continued by mirroring, so that every scale has pixels."""
 
 
+OCTAVES = 6
+"""Halvings of each plane; a side of SMALLEST ends as one pixel."""
+
+
 @dataclass(frozen=True)
 class Planes:
     """The planes of one image.
 
     Attributes:
         rgb: (height, width, 3), after mirroring of small images.
+        ycc: (3, height, width): Y, Cb, Cr at native size.
         luma: Y at native size, a half and a quarter.
-        blue: Cb at native size and a half.
-        red: Cr at native size and a half.
+        chroma: Cb and Cr at half size: most files keep no more of them.
+        moments: (3, OCTAVES, 2): for Y, Cb, Cr and each halving, the mean second and fourth
+            power of what it takes away.
     """
 
     rgb: Pixels
+    ycc: Pixels
     luma: tuple[Plane, Plane, Plane]
-    blue: tuple[Plane, Plane]
-    red: tuple[Plane, Plane]
+    chroma: tuple[Plane, Plane]
+    moments: npt.NDArray[np.float64]
 
 
-def halved(plane: Plane) -> Plane:
-    """Returns the plane at half its size: the mean of 2×2 pixels, rounded to integers."""
-    out = np.empty((plane.shape[0] // 2, plane.shape[1] // 2), np.uint8)
-    kernels.halve(plane, out)
-    return out
+def pyramid(plane: Plane) -> tuple[list[Plane], npt.NDArray[np.float64]]:
+    """Halves a plane OCTAVES times, each pixel the rounded mean of 2×2.
+
+    Returns:
+        The planes, native size first, and the moments (OCTAVES, 2) of what each halving took.
+    """
+    levels, moments = [plane], []
+    for _ in range(OCTAVES):
+        last = levels[-1]
+        half = np.empty((last.shape[0] // 2, last.shape[1] // 2), np.uint8)
+        moments.append(kernels.halve(last, half) / (4 * half.size))
+        levels.append(half)
+    return levels, np.stack(moments)
 
 
 def mirrored(rgb: Pixels) -> Pixels:
-    """Continues an image with a side below SMALLEST by its mirror image, C-contiguous."""
+    """Continues an image with a side below SMALLEST by its mirror image; C-contiguous."""
     height, width = rgb.shape[:2]
     if height < SMALLEST or width < SMALLEST:
         more = (max(0, SMALLEST - height), max(0, SMALLEST - width))
@@ -52,8 +67,13 @@ def mirrored(rgb: Pixels) -> Pixels:
 def planes(rgb: Pixels) -> Planes:
     """Splits an image (height, width, 3) into planes. Time and memory O(pixels)."""
     rgb = mirrored(rgb)
-    out = np.empty((3, *rgb.shape[:2]), np.uint8)
-    kernels.split(rgb, out)
-    luma, blue, red = out
-    half = halved(luma)
-    return Planes(rgb, (luma, half, halved(half)), (blue, halved(blue)), (red, halved(red)))
+    ycc = np.empty((3, *rgb.shape[:2]), np.uint8)
+    kernels.split(rgb, ycc)
+    (luma, y), (blue, cb), (red, cr) = (pyramid(plane) for plane in ycc)
+    return Planes(
+        rgb=rgb,
+        ycc=ycc,
+        luma=(luma[0], luma[1], luma[2]),
+        chroma=(blue[1], red[1]),
+        moments=np.stack([y, cb, cr]),
+    )

@@ -74,7 +74,7 @@ def data(context: Context) -> dict[str, Any]:
     attacks = [_attack(item, place, images, prompts, context) for item in context.confusions]
     return {
         "models": [clip(name) for name in names],
-        "short": [short_name(name) for name in names],
+        "short": [short_name(name, 26) for name in names],
         "slim": [short_name(name, 15) for name in names],
         "prompts": [[clip(name, 80), texts.get(name, "")] for name in prompts],
         "images": [[thumb, prompt, clip(seed, 60)] for _, thumb, prompt, seed in images.values()],

@@ -39,7 +39,7 @@
       const cell = make("th");
       cell.scope = "col";
       cell.title = name;
-      cell.append(make("span", "", data.short[at]));
+      cell.append(make("span", "full", data.short[at]), make("span", "slim", data.slim[at]));
       head.append(cell);
     }
     const top = make("thead");

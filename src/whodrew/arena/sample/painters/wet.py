@@ -33,6 +33,8 @@ def oil(picture: Picture, rng: np.random.Generator, hand: Hand) -> Floats:
     height = colour.shape[1]
     detail = steps(luminance(colour)) + 0.3 * picture.ink
     broad = np.full_like(detail, 1.0)
+    down, right = np.gradient(blur(luminance(colour), 1.8))
+    edge, firm = np.arctan2(right, -down), np.hypot(down, right) > 0.012
     for count, thick, weight in (
         (620, 0.022, broad),
         (1500, 0.009, blur(np.clip(detail * 3, 0, 1), 2) + 0.03),
@@ -40,10 +42,11 @@ def oil(picture: Picture, rng: np.random.Generator, hand: Hand) -> Floats:
         size = thick * height * hand.stroke
         spots = places(rng, weight, count)
         half = size * rng.uniform(0.9, 2.2, count)
-        angle = flow.ravel()[spots]
+        # Strokes follow an edge where there is one, or they would fray it.
+        along = np.where(firm, edge, flow).ravel()[spots]
         tones = colour.reshape(3, -1)[:, spots].T + rng.normal(0, 0.022, (count, 1))
         y, x = np.divmod(spots, colour.shape[2])
-        dx, dy = half * np.cos(angle), half * np.sin(angle)
+        dx, dy = half * np.cos(along), half * np.sin(along)
         lines = np.stack([x - dx, y - dy, x + dx, y + dy], axis=1).tolist()
         for line, tone in zip(lines, to_bytes(tones.astype(np.float32)).tolist(), strict=True):
             pen.line(line, fill=tuple(tone), width=max(2, round(size)))

@@ -1,0 +1,10 @@
+"""The audit room: the main job, and the object it gives."""
+
+from __future__ import annotations
+
+from whodrew.audit.options import AuditOptions
+from whodrew.audit.result import AttackResult, Audit
+from whodrew.audit.run import audit
+from whodrew.audit.write import write_audit
+
+__all__ = ["AttackResult", "Audit", "AuditOptions", "audit", "write_audit"]

@@ -1,0 +1,87 @@
+"""What an audit is asked to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from whodrew.encoders.registry import ENCODERS
+from whodrew.errors import UsageError
+from whodrew.identify.registry import IDENTIFIERS
+
+DEFAULT_IDENTIFIERS = ("nearest-centroid", "whitened-centroid")
+FALSE_ALARM = 0.05
+
+
+@dataclass(frozen=True)
+class AuditOptions:
+    """Options of ``whodrew audit``, as ``interface.md`` of the contract names them.
+
+    Attributes:
+        encoders: names; ignored where the arena is an embedding store.
+        knowledge: ``matched``, ``other`` or ``auto``.
+        shown: ``any``, ``each-once`` or ``auto``.
+        identifiers: names; the paper's ``nearest-centroid`` is always added.
+        per_cell: references a cell gives at most.
+        hide_models: models hidden at a time in the open-set rounds; none when ``None``.
+        false_alarm: share of known images that may be answered ``unknown`` there.
+        family: CSV of ``model,family``; the one beside the images when ``None``.
+        reference_arena: arena that references are taken from besides the arena itself.
+        canonical: side of the canonical form; ``None`` decides by the containers.
+        store: folder of the embedding store.
+        layout: which folder level is which.
+        curves: whether accuracy against models and references is measured.
+        seed: seeds everything.
+        workers: threads that encode.
+    """
+
+    encoders: tuple[str, ...] = ("fingerprint",)
+    knowledge: tuple[Literal["matched", "other", "auto"], ...] = ("auto",)
+    shown: tuple[Literal["any", "each-once", "auto"], ...] = ("auto",)
+    identifiers: tuple[str, ...] = DEFAULT_IDENTIFIERS
+    per_cell: int | None = None
+    hide_models: int | None = None
+    false_alarm: float = FALSE_ALARM
+    family: Path | None = None
+    reference_arena: str | None = None
+    canonical: int | None = None
+    store: Path | None = None
+    layout: str | None = None
+    curves: bool = True
+    seed: int = 0
+    workers: int | None = None
+
+    def check(self) -> None:
+        """Refuses what cannot be served before anything is encoded.
+
+        Raises:
+            UsageError: an unknown name or a number out of range, with the mend.
+        """
+        for name in self.encoders:
+            ENCODERS.check(name)
+        for name in self.identifiers:
+            IDENTIFIERS.check(name)
+        for option, value in (("--per-cell", self.per_cell), ("--hide-models", self.hide_models)):
+            if value is not None and value < 1:
+                raise UsageError(f"{option} is {value}: give 1 or more")
+        if not 0 < self.false_alarm < 1:
+            raise UsageError(f"--false-alarm is {self.false_alarm}: give a share between 0 and 1")
+        if self.canonical is not None and not 16 <= self.canonical <= 8192:
+            raise UsageError(f"--canonical is {self.canonical}: give 16 to 8192 pixels")
+        if self.seed < 0:
+            raise UsageError(f"--seed is {self.seed}: give 0 or more")
+        if len(set(self.encoders)) > 1 and self.store is not None:
+            raise UsageError("--store holds one encoder's vectors: leave it out with several")
+
+    @property
+    def all_identifiers(self) -> tuple[tuple[str, bool], ...]:
+        """(name, centred) of every identifier to run, the paper's first."""
+        names = dict.fromkeys(("nearest-centroid", *self.identifiers))
+        runs: list[tuple[str, bool]] = []
+        for name in names:
+            if name == "nearest-centroid":
+                runs.append((name, False))
+            if name != "nearest-centroid" or name in self.identifiers:
+                runs.append((name, True))
+        return tuple(runs)

@@ -1,0 +1,78 @@
+"""Writing an audit to a folder: audit.json, tables, report."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from whodrew.audit.result import Audit
+from whodrew.errors import InputError
+from whodrew.report import write_report
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
+MOST_PIXELS = 64_000_000
+
+
+@contextmanager
+def working_folder(out: str | Path | None) -> Iterator[Path]:
+    """Yields the folder results go to, or a temporary one.
+
+    Raises:
+        InputError: the folder cannot be made.
+    """
+    if out is None:
+        with tempfile.TemporaryDirectory(prefix="whodrew-") as folder:
+            yield Path(folder)
+        return
+    folder = Path(out)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the folder {folder}: {error.strerror or error}") from error
+    yield folder
+
+
+def write_audit(result: Audit, out: Path) -> None:
+    """Writes tables, ``audit.json`` and ``report.html``, each whole or not at all."""
+    tables = out / "tables"
+    tables.mkdir(parents=True, exist_ok=True)
+    for stale in set(tables.glob("*.parquet")) - {tables / name for name in result.tables}:
+        stale.unlink()
+    for name, table in result.tables.items():
+        temporary = tables / f".{name}.tmp"
+        pq.write_table(table, temporary)
+        temporary.replace(tables / name)
+    write_json(result.to_dict(), out / "audit.json")
+    write_report(out, image=open_for_thumbnail)
+
+
+def write_json(values: Any, file: Path) -> None:
+    """Writes JSON through a temporary name; NaN is refused."""
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    text = json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    temporary.write_text(text, "utf-8")
+    temporary.replace(file)
+
+
+def open_for_thumbnail(path: str) -> Any:
+    """Returns a lazy Pillow image, or ``None`` where the file is gone or not to be opened."""
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(path, formats=FORMATS)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
+    if image.width * image.height > MOST_PIXELS:
+        image.close()
+        return None
+    return image

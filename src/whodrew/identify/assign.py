@@ -1,0 +1,92 @@
+"""Naming together: each model is shown once a round, and the attacker knows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from whodrew.identify.attack import Answers
+from whodrew.identify.problem import Problem
+from whodrew.identify.rounds import NONE, positions
+from whodrew.identify.samples import Ints
+
+UNKNOWN = -1
+FAR = 1e9
+
+
+@dataclass(frozen=True)
+class Assigned:
+    """Answers reached by joint assignment.
+
+    Attributes:
+        rows: (n,) rows among the problem's queries.
+        prompt: (n,) prompt codes.
+        model: (n,) true models.
+        answer: (n,) answered models, -1 where no model was left.
+        chance: mean over rounds of 1 / candidates.
+    """
+
+    rows: Ints
+    prompt: Ints
+    model: Ints
+    answer: Ints
+    chance: float
+
+
+def shown_rounds(problem: Problem, answers: Answers) -> Ints:
+    """Returns (n,) the round each answer belongs to, or -1 for images that none shows.
+
+    Under matched knowledge it is the round whose references leave the image out, so that
+    only distinct images are shown; otherwise the seeded order of the cell's images.
+    """
+    queries = problem.queries
+    if problem.matched and not problem.separate:
+        return problem.place[answers.rows]
+    asked = np.zeros(len(queries), dtype=bool)
+    asked[answers.rows] = True
+    return positions(queries, asked, problem.seed)[answers.rows]
+
+
+def assign(problem: Problem, answers: Answers) -> Assigned:
+    """Names the images of each round together, by the Hungarian method on the scores.
+
+    The candidates of a round are the models whose images it shows and that the attacker
+    has references of. Cost: M³ a round.
+
+    Args:
+        problem: what was asked.
+        answers: scores, as if each image were shown alone.
+    """
+    number = shown_rounds(problem, answers)
+    shown = np.flatnonzero(number != NONE)
+    order = shown[np.lexsort((answers.model[shown], number[shown], answers.prompt[shown]))]
+    key = answers.prompt[order] * (number.max(initial=0) + 1) + number[order]
+    starts = np.flatnonzero(np.r_[True, key[1:] != key[:-1]]) if len(key) else np.empty(0, int)
+    ends = np.r_[starts[1:], len(key)].astype(np.int64)
+    answer = np.full(len(answers.rows), UNKNOWN, dtype=np.int64)
+    chances = []
+    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+        members = order[start:end]
+        pool = np.unique(answers.model[members])
+        scores = answers.scores[np.ix_(members, pool)].astype(np.float64)
+        able = np.isfinite(scores)
+        pool, able, scores = (
+            pool[able.any(axis=0)],
+            able[:, able.any(axis=0)],
+            scores[:, able.any(axis=0)],
+        )
+        if len(pool) == 0:
+            continue
+        chances.append(1.0 / len(pool))
+        images, chosen = linear_sum_assignment(np.where(able, -scores, FAR))
+        named = able[images, chosen]
+        answer[members[images[named]]] = pool[chosen[named]]
+    return Assigned(
+        rows=answers.rows[shown],
+        prompt=answers.prompt[shown],
+        model=answers.model[shown],
+        answer=answer[shown],
+        chance=float(np.mean(chances)) if chances else float("nan"),
+    )

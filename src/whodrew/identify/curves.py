@@ -1,0 +1,144 @@
+"""Accuracy against the number of models and of references."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from whodrew.identify.attack import Answers, Attack, score
+from whodrew.identify.problem import Problem
+from whodrew.identify.samples import NOT_KNOWN, Ints, Mask, Samples
+
+SUBSETS = 20
+PROMPTS_A_SIZE = 60
+MOST_IMAGES = 6000
+SIZES = (2, 5, 10, 20, 40, 80, 160)
+REFERENCES = (1, 2, 4, 8, 16, 32, 64, 128)
+
+Part = tuple[Ints, Ints, float]
+#: Turns scores into (prompts, whether right, chance), once for each way of showing.
+Answer = Callable[[Problem, Answers], dict[str, Part]]
+Curves = dict[str, list["Point"]]
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of a curve.
+
+    Attributes:
+        at: number of models, or of references.
+        prompt: (n,) prompt codes of what was asked.
+        correct: (n,) whether it was named rightly.
+        chance: what guessing gives.
+    """
+
+    at: int
+    prompt: Ints
+    correct: Ints
+    chance: float
+
+
+def curve_problem(problem: Problem) -> tuple[Problem, Ints]:
+    """Returns the problem on whole seeded prompts of at most ``MOST_IMAGES`` images.
+
+    Curves refit hundreds of times; on a large arena they are measured on a part of it.
+
+    Returns:
+        The problem, and the prompts it keeps.
+    """
+    sizes = np.bincount(problem.references.prompt, minlength=len(problem.references.prompts))
+    order = np.random.default_rng([problem.seed, 7]).permutation(np.flatnonzero(sizes))
+    total = np.cumsum(sizes[order])
+    kept = order[: max(int(np.searchsorted(total, MOST_IMAGES, side="right")), 10)]
+    if len(kept) == len(order):
+        return problem, np.sort(kept)
+    return _restricted(problem, lambda samples: np.isin(samples.prompt, kept)), np.sort(kept)
+
+
+def _restricted(problem: Problem, keep: Callable[[Samples], Mask]) -> Problem:
+    references = problem.references.take(keep(problem.references))
+    if not problem.separate:
+        return replace(problem, references=references, queries=references)
+    return replace(
+        problem, references=references, queries=problem.queries.take(keep(problem.queries))
+    )
+
+
+def by_models(base: Attack, answer: Answer) -> Curves:
+    """Returns accuracy with only some models in the arena: 20 seeded subsets a size.
+
+    Candidates, images shown, prompt means and covariance are all restricted to the subset;
+    each subset is asked about some prompts, rotating, ``PROMPTS_A_SIZE`` in all.
+
+    Args:
+        base: the attack, whose choices are kept.
+        answer: turns scores into answers.
+    """
+    problem, prompts = curve_problem(base.problem)
+    present = np.unique(base.answers.model)
+    curves: Curves = {}
+    for size in (size for size in SIZES if size < len(present)):
+        rng = np.random.default_rng([problem.seed, 8, size])
+        turns = _turns(prompts, rng)
+        parts = []
+        for _ in range(SUBSETS):
+            subset = np.append(rng.choice(present, size, replace=False), NOT_KNOWN)
+
+            def members(samples: Samples, subset: Ints = subset) -> Mask:
+                return np.isin(samples.model, subset)
+
+            small = _restricted(problem, members)
+            some = np.array([next(turns) for _ in range(PROMPTS_A_SIZE // SUBSETS)])
+            parts.append(answer(small, score(small, base.identifier, base.choices, some)))
+        _add_point(curves, size, parts)
+    return curves
+
+
+def by_references(base: Attack, answer: Answer) -> Curves:
+    """Returns accuracy with few references: per cell if matched, else prompts a model.
+
+    Args:
+        base: the attack, whose choices are kept.
+        answer: turns scores into answers.
+    """
+    problem, prompts = curve_problem(base.problem)
+    rng = np.random.default_rng([problem.seed, 9])
+    some = rng.permutation(prompts)[:PROMPTS_A_SIZE]
+    curves: Curves = {}
+    if problem.matched:
+        most = int(problem.references.cell_sizes.max(initial=1)) - (0 if problem.separate else 1)
+        for limit in (limit for limit in REFERENCES if limit < most):
+            few = replace(problem, knowledge=replace(problem.knowledge, references=limit))
+            answers = score(few, base.identifier, base.choices, some)
+            _add_point(curves, limit, [answer(few, answers)])
+        return curves
+    known = np.unique(problem.references.prompt)
+    for number in (number for number in REFERENCES if number < len(known) - 1):
+        parts = []
+        for prompt in some.tolist():
+            chosen = rng.permutation(known[known != prompt])[:number]
+            few = replace(problem, limited_to=tuple(chosen.tolist()))
+            answers = score(few, base.identifier, base.choices, np.array([prompt]))
+            parts.append(answer(few, answers))
+        _add_point(curves, number, parts)
+    return curves
+
+
+def _turns(prompts: Ints, rng: np.random.Generator) -> Iterator[int]:
+    while True:
+        yield from rng.permutation(prompts).tolist()
+
+
+def _add_point(curves: Curves, at: int, parts: list[dict[str, Part]]) -> None:
+    for name in parts[0]:
+        chosen = [part[name] for part in parts]
+        chances = [chance for _, correct, chance in chosen if len(correct)]
+        point = Point(
+            at,
+            np.concatenate([prompt for prompt, _, _ in chosen]),
+            np.concatenate([correct for _, correct, _ in chosen]),
+            float(np.mean(chances)) if chances else float("nan"),
+        )
+        curves.setdefault(name, []).append(point)

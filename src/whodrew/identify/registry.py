@@ -1,0 +1,44 @@
+"""The registry of identifiers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from whodrew.identify.base import Identifier
+from whodrew.registry import Entry, Registry
+
+IDENTIFIERS: Registry[Callable[[], Identifier]] = Registry(
+    "identifier",
+    "whodrew.identifiers",
+    (
+        Entry(
+            "nearest-centroid",
+            "the paper's rule: the nearest centroid by cosine",
+            "whodrew.identify.nearest:NearestCentroid",
+        ),
+        Entry(
+            "whitened-centroid",
+            "centred on prompts, whitened within models, Gaussian log-likelihoods (default)",
+            "whodrew.identify.whitened:WhitenedCentroid",
+        ),
+        Entry(
+            "k-nearest",
+            "votes of the 5 nearest references by cosine",
+            "whodrew.identify.neighbours:KNearest",
+        ),
+        Entry(
+            "linear-probe",
+            "logistic regression on the references",
+            "whodrew.identify.probe:LinearProbe",
+        ),
+    ),
+)
+
+
+def get_identifier(name: str) -> Identifier:
+    """Returns the identifier called ``name``.
+
+    Raises:
+        UsageError: no identifier has that name; the message lists the nearest.
+    """
+    return IDENTIFIERS.get(name)()
