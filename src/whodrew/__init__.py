@@ -1,0 +1,47 @@
+"""How blind is a blind text-to-image arena, really?
+
+The functions mirror the commands: ``whodrew.audit``, ``whodrew.embed``,
+``whodrew.identify``, ``whodrew.sample``, ``whodrew.encoders``, ``whodrew.identifiers``.
+Nothing heavy is imported before it is used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import Any
+
+__version__ = version("whodrew")
+__all__ = [
+    "Arena",
+    "Audit",
+    "AuditOptions",
+    "WhodrewError",
+    "__version__",
+    "audit",
+    "embed",
+    "encoders",
+    "identifiers",
+    "identify",
+    "read_arena",
+    "sample",
+]
+
+_PACKAGES = ("audit", "embed", "encoders", "identify")
+_FOUND_IN = {
+    "Arena": "whodrew.arena",
+    "read_arena": "whodrew.arena",
+    "Audit": "whodrew.audit",
+    "AuditOptions": "whodrew.audit",
+    "WhodrewError": "whodrew.errors",
+    "identifiers": "whodrew.audit.listing",
+    "sample": "whodrew.audit.listing",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PACKAGES:
+        return import_module(f"whodrew.{name}")
+    if name in _FOUND_IN:
+        return getattr(import_module(_FOUND_IN[name]), name)
+    raise AttributeError(f"module 'whodrew' has no attribute {name!r}")

@@ -149,7 +149,6 @@ def _alone(
             answers.model,
             answers.prompt,
             problem.folds,
-            named.prompts,
             problem.seed,
         )
     else:

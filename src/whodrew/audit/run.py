@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,20 +13,15 @@ import numpy as np
 import pyarrow as pa
 
 from whodrew.arena import Arena, BadItem, read_families
-from whodrew.audit.figures import answer_for_curves, figures_of
 from whodrew.audit.gather import Gathered, duplicate_groups
 from whodrew.audit.headline import headline_of, strength_order
+from whodrew.audit.jobs import View, jobs_of, run_jobs
 from whodrew.audit.options import AuditOptions
 from whodrew.audit.prompts import prompts_of, similarity_of, variation_of
-from whodrew.audit.result import AttackResult, Audit
-from whodrew.audit.sources import Embedded, Report, Source, embedded, open_source
+from whodrew.audit.result import Audit
+from whodrew.audit.sources import Report, Source, embedded, open_source
 from whodrew.errors import InputError, UsageError
-from whodrew.identify.attack import Attack, attack
-from whodrew.identify.curves import Curves, by_models, by_references
-from whodrew.identify.knowledge import Knowledge, Prompts, Shown
 from whodrew.identify.library import Library
-from whodrew.identify.problem import Problem
-from whodrew.identify.registry import get_identifier
 from whodrew.identify.samples import Ints, Samples
 from whodrew.measure.container import ContainerFigure, size_and_format
 from whodrew.measure.survey import survey
@@ -96,14 +91,10 @@ def _audit(
     families, family, bad = _families(options, source, samples)
     container = first.container
     canonical = first.canonical
-    attacks: list[AttackResult] = []
-    found: list[Attack] = []
-    for view in views:
-        for one in _attacks(view, options, family, said):
-            attacks += one[1]
-            if view is first and not one[0].problem.separate:
-                found.append(one[0])
-    ordered = strength_order(attacks, canonical)
+    jobs = [job for view in views for job in jobs_of(view, options)]
+    done = run_jobs(jobs, options, family, said)
+    ordered = strength_order([result for _, results in done for result in results], canonical)
+    found = [one for job, (one, _) in zip(jobs, done, strict=True) if job.view is first]
 
     said("surveying prompts")
     seen = survey(Library(samples, np.zeros(len(samples.prompts), dtype=np.int64)), options.seed)
@@ -114,8 +105,8 @@ def _audit(
     )
     encoder = first.encoder
     similarity, tables = similarity_of(seen, samples.models, encoder)
-    for one in attacks:
-        tables |= one.tables
+    for result in ordered:
+        tables |= result.tables
     tables["images.parquet"] = first.gathered.table.select(
         ["image_id", "path", "item", "model", "prompt_id", "prompt", "seed"]
     )
@@ -141,34 +132,6 @@ def _audit(
     )
 
 
-@dataclass(frozen=True)
-class View:
-    """One encoder on one form of the images, with the references it is named by.
-
-    Attributes:
-        encoder: its name.
-        canonical: side of the canonical form, or ``None``.
-        embedded: the arena's embeddings.
-        samples: the arena's samples.
-        references: samples of another arena, sharing code books; ``None`` for the same.
-        references_from: name of that arena.
-        container: what size and format give away.
-    """
-
-    encoder: str
-    canonical: int | None
-    embedded: Embedded
-    samples: Samples
-    references: Samples | None
-    references_from: str | None
-    container: ContainerFigure | None
-
-    @property
-    def gathered(self) -> Gathered:
-        """The arena's labelled embeddings."""
-        return self.embedded.gathered
-
-
 def _views(
     source: Source,
     references: Source | None,
@@ -184,7 +147,7 @@ def _views(
         native = embedded(
             source, encoder, store, canonical=None, workers=options.workers, report=report
         )
-        container = _container(native.gathered, options.seed)
+        container = container_figure(native.gathered, options.seed)
         size = options.canonical
         if size is None and source.arena and container is not None and container.differs:
             size = canonical_size(native.gathered)
@@ -278,7 +241,8 @@ def canonical_size(gathered: Gathered) -> int:
     return int(np.clip(int(least) // 8 * 8, low, high))
 
 
-def _container(gathered: Gathered, seed: int) -> ContainerFigure | None:
+def container_figure(gathered: Gathered, seed: int) -> ContainerFigure | None:
+    """Returns what size and format give away, or ``None`` where they are not known."""
     sizes = list(zip(gathered.column("width"), gathered.column("height"), strict=True))
     return size_and_format(
         gathered.column("format"),
@@ -302,100 +266,6 @@ def _families(
     names = [families.get(model, f"\0{model}") for model in samples.models]
     _, codes = np.unique(names, return_inverse=True)
     return families, codes.astype(np.int64), bad
-
-
-def _knowledge(options: AuditOptions, samples: Samples, *, separate: bool) -> list[Prompts]:
-    """Returns which knowledge to attack with; auto adds ``matched`` where cells repeat."""
-    wanted: list[Prompts] = []
-    for one in options.knowledge:
-        if one == "auto":
-            sizes = samples.cell_sizes
-            cells = int((sizes > 0).sum())
-            if len(samples.prompts) > 1:
-                wanted.append("other")
-            least = 1 if separate else 2
-            if 2 * int((sizes >= least).sum()) >= cells:
-                wanted.append("matched")
-        else:
-            wanted.append(one)
-    return list(dict.fromkeys(wanted))
-
-
-def _shown(options: AuditOptions, samples: Samples) -> tuple[Shown, ...]:
-    wanted: list[Shown] = []
-    several = (samples.cell_sizes > 0).sum(axis=1).max(initial=0) >= 2
-    for one in options.shown:
-        if one != "auto":
-            wanted.append(one)
-        else:
-            wanted += ["any", "each-once"] if several else ["any"]
-    return tuple(dict.fromkeys(wanted))
-
-
-def _attacks(
-    view: View, options: AuditOptions, family: Ints | None, said: Said
-) -> Iterator[tuple[Attack, list[AttackResult]]]:
-    known = view.references if view.references is not None else view.samples
-    queries = view.samples if view.references is not None else None
-    shown = _shown(options, view.samples)
-    for prompts in _knowledge(options, known, separate=queries is not None):
-        for name, centred in options.all_identifiers:
-            knowledge = Knowledge(
-                prompts=prompts,
-                references="all" if options.per_cell is None else options.per_cell,
-                centred=centred,
-            )
-            problem = Problem.build(known, queries, knowledge=knowledge, seed=options.seed)
-            if not problem.asked.any():
-                _refuse(problem, options)
-                continue
-            said(f"{_words(view)} {name}{'' if centred else ' (plain)'}, {prompts} prompts")
-            identifier = get_identifier(name)
-            found = attack(problem, identifier)
-            curves: dict[str, Curves] = {}
-            if options.curves:
-                curves["references"] = by_references(found, answer_for_curves)
-                curves["models"] = by_models(found, answer_for_curves)
-            parts = [view.encoder, f"c{view.canonical}" if view.canonical else "", name]
-            parts += ["" if centred else "plain", prompts]
-            parts += ["referenced" if view.references_from else ""]
-            yield (
-                found,
-                figures_of(
-                    found,
-                    shown=shown,
-                    labels=view.gathered.table,
-                    family=family,
-                    hide_models=options.hide_models,
-                    false_alarm=options.false_alarm,
-                    identity={
-                        "canonical": view.canonical,
-                        "encoder": view.encoder,
-                        "identifier": name,
-                        "references_from": view.references_from,
-                    },
-                    slug="-".join(part for part in parts if part).replace("/", "-"),
-                    curves=curves,
-                ),
-            )
-
-
-def _words(view: View) -> str:
-    form = "" if view.canonical is None else f" at {view.canonical}x{view.canonical}"
-    return f"naming by {view.encoder}{form}:"
-
-
-def _refuse(problem: Problem, options: AuditOptions) -> None:
-    if problem.matched and "matched" in options.knowledge:
-        raise UsageError(
-            "--knowledge matched needs two distinct images or more in a (model, prompt) cell, "
-            "and no cell has them: use --knowledge other, or draw more generations"
-        )
-    if not problem.matched and "other" in options.knowledge:
-        raise UsageError(
-            "--knowledge other needs references of other prompts, and there are none: "
-            "use --knowledge matched, or add prompts"
-        )
 
 
 def _texts(source: Source, view: View) -> dict[str, str]:
@@ -423,7 +293,7 @@ def _arena_counts(
     )
     sizes = np.array(list(cells.values()) or [0])
     formats = Counter(name or "unknown" for name in first.gathered.column("format"))
-    items = {item: None for item in (source.arena.bad if source.arena else ())}
+    items = dict.fromkeys(source.arena.bad if source.arena else ())
     for view in views:
         items |= dict.fromkeys(view.embedded.bad)
     items |= dict.fromkeys(bad)

@@ -29,8 +29,8 @@ def working_folder(out: str | Path | None) -> Iterator[Path]:
         InputError: the folder cannot be made.
     """
     if out is None:
-        with tempfile.TemporaryDirectory(prefix="whodrew-") as folder:
-            yield Path(folder)
+        with tempfile.TemporaryDirectory(prefix="whodrew-") as temporary:
+            yield Path(temporary)
         return
     folder = Path(out)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from whodrew.callable_package import make_callable
 from whodrew.embed.card import encoder_card
 from whodrew.embed.pipeline import embed
 from whodrew.embed.result import EmbedResult, Progress
@@ -18,3 +19,5 @@ __all__ = [
     "encoder_card",
     "open_store",
 ]
+
+make_callable(__name__, "whodrew.embed.pipeline:embed")

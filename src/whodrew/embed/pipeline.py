@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from whodrew.arena import Arena, BadItem
+from whodrew.arena import Arena, BadItem, read_arena
 from whodrew.embed.card import CARD_FILE, card_difference, encoder_card, read_card, write_card
 from whodrew.embed.compact import compact, gather
 from whodrew.embed.engine import batch_size, run_batches
@@ -30,7 +30,7 @@ _COPY_ROWS = 4096
 
 
 def embed(
-    arena: Arena,
+    arena: Arena | str | Path,
     encoder: Encoder | str,
     store: str | Path,
     *,
@@ -46,7 +46,7 @@ def embed(
     what has moved is not encoded again.
 
     Args:
-        arena: the images.
+        arena: the images, opened or where they lie.
         encoder: an encoder or the name of one. Its ``encode`` is called from several
             threads at once, on ``encoder.batch_size`` images (1 where it has no such
             attribute). An attribute ``max_workers`` limits how many at once.
@@ -67,6 +67,8 @@ def embed(
         KeyboardInterrupt: interrupted; the store is whole.
     """
     began = time.monotonic()
+    if not isinstance(arena, Arena):
+        arena = read_arena(arena)
     if workers is not None and workers < 1:
         raise UsageError(f"workers is {workers}, must be at least 1")
     chosen = get_encoder(encoder) if isinstance(encoder, str) else encoder

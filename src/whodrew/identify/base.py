@@ -64,9 +64,8 @@ def cosine(queries: Floats, centroids: Floats) -> Floats:
     """Returns (n, M) cosine similarities; zero vectors are similar to nothing (0)."""
     left = np.linalg.norm(queries, axis=-1, keepdims=True)
     right = np.linalg.norm(centroids, axis=-1, keepdims=True)
-    queries = queries / np.where(left > 0, left, 1.0)
-    centroids = centroids / np.where(right > 0, right, 1.0)
-    return np.asarray(queries @ centroids.T)
+    directions = queries / np.where(left > 0, left, 1.0)
+    return np.asarray(directions @ (centroids / np.where(right > 0, right, 1.0)).T)
 
 
 def rounds_of(block: Block) -> list[tuple[int, npt.NDArray[np.int64]]]:

@@ -138,9 +138,9 @@ def losses(scores: Floats, model: Ints, temperature: Floats) -> Floats:
     """
     scaled = scores / temperature[:, None, None].astype(np.float32)
     true = np.take_along_axis(scaled, model[None, :, None], axis=2)
-    gap = scaled - true
     able = np.isfinite(true[..., 0])
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
+        gap = scaled - true
         loss = np.log(np.exp(np.where(np.isnan(gap), 0.0, gap)).sum(axis=2))
     counted = np.where(able, np.minimum(loss, WORST), 0.0).sum(axis=1)
     return np.asarray(counted / np.maximum(able.sum(axis=1), 1))

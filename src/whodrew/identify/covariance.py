@@ -47,28 +47,38 @@ def shrunk_weight(strength: float, dimension: int, freedom: int) -> float:
 
 @dataclass(frozen=True)
 class FullCovariance:
-    """Covariance held as a (D, D) matrix. Cost: D³/3 a strength, n D² to whiten."""
+    """Covariance held as a (D, D) matrix. Cost: D³/3 a strength, n D² to whiten.
+
+    In double precision: statistics that sum to a constant leave directions of no variance,
+    and with many references hardly any shrinkage lifts them.
+    """
 
     matrix: Doubles
     freedom: int
-    _roots: dict[float, Floats] = field(default_factory=dict, repr=False)
+    _factors: dict[float, Doubles] = field(default_factory=dict, repr=False)
 
     def whitener(self, vectors: Floats) -> Whitener:
         """Returns what multiplies ``vectors`` by the inverse Cholesky factor of S(s)."""
-        return lambda strength: np.asarray(vectors @ self._root(strength), dtype=np.float32)
 
-    def _root(self, strength: float) -> Floats:
-        if strength not in self._roots:
+        def at(strength: float) -> Floats:
+            white = linalg.solve_triangular(
+                self._factor(strength), vectors.T, lower=True, check_finite=False
+            )
+            return np.ascontiguousarray(white.T, dtype=np.float32)
+
+        return at
+
+    def _factor(self, strength: float) -> Doubles:
+        if strength not in self._factors:
             dimension = len(self.matrix)
             weight = shrunk_weight(strength, dimension, self.freedom)
             target = max(float(np.trace(self.matrix)) / dimension, FLOOR)
-            shrunk = ((1.0 - weight) * self.matrix).astype(np.float32)
-            shrunk[np.diag_indices(dimension)] += np.float32(weight * target)
-            lower = linalg.cholesky(shrunk, lower=True, overwrite_a=True, check_finite=False)
-            identity = np.eye(dimension, dtype=np.float32)
-            root = linalg.solve_triangular(lower, identity, lower=True, check_finite=False)
-            self._roots[strength] = np.ascontiguousarray(root.T)
-        return self._roots[strength]
+            shrunk = (1.0 - weight) * self.matrix
+            shrunk[np.diag_indices(dimension)] += weight * target
+            self._factors[strength] = linalg.cholesky(
+                shrunk, lower=True, overwrite_a=True, check_finite=False
+            )
+        return self._factors[strength]
 
 
 @dataclass(frozen=True)

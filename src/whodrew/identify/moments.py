@@ -20,6 +20,9 @@ import numpy.typing as npt
 from whodrew.identify.samples import Floats, Ints
 
 Doubles = npt.NDArray[np.float64]
+#: Eigenvalues of the normal matrix below this share of the largest are rounding: a sum over
+#: thousands of prompts leaves more of it than numpy's own 1e-15 allows for.
+UNLINKED = 1e-10
 
 
 @dataclass
@@ -156,7 +159,8 @@ class Moments:
 
     def effects(self) -> Doubles:
         """Returns (M, D) model effects ``a``, mean zero over models that are linked."""
-        return np.asarray(np.linalg.pinv(self.links, hermitian=True) @ self.drift)
+        inverse = np.linalg.pinv(self.links, rcond=UNLINKED, hermitian=True)
+        return np.asarray(inverse @ self.drift)
 
     def grand(self, effects: Doubles) -> Doubles:
         """Returns (D,) the mean over prompts of the prompt effects ``b``."""

@@ -29,7 +29,7 @@ def fit_probe(references: Floats, model: Ints) -> Any:
     Vectors are divided by the root of their mean squared length, so that one penalty
     serves encoders of any dimension.
     """
-    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - slow to import
+    from sklearn.linear_model import LogisticRegression
 
     if len(np.unique(model)) < 2:
         return None

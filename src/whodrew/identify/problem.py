@@ -89,6 +89,7 @@ class Problem:
         lone: whether each query is shown by itself (no other image of its prompt).
         hidden: models that the attacker has no references of, though they are shown.
         limited_to: the only prompts the attacker has references of; all when ``None``.
+        unlabelled: whether queries are asked though nobody knows their models.
     """
 
     references: Samples
@@ -98,6 +99,7 @@ class Problem:
     lone: bool = False
     hidden: tuple[int, ...] = ()
     limited_to: tuple[int, ...] | None = None
+    unlabelled: bool = False
 
     @classmethod
     def build(
@@ -108,6 +110,7 @@ class Problem:
         knowledge: Knowledge,
         seed: int = 0,
         lone: bool = False,
+        unlabelled: bool = False,
     ) -> Problem:
         """Builds a problem; without ``queries`` the references are asked for themselves.
 
@@ -115,9 +118,9 @@ class Problem:
         """
         if queries is None:
             (scaled,) = pre_scaled(references)
-            return cls(scaled, scaled, knowledge, seed, lone)
+            return cls(scaled, scaled, knowledge, seed, lone, unlabelled=unlabelled)
         first, second = pre_scaled(references, queries)
-        return cls(first, second, knowledge, seed, lone)
+        return cls(first, second, knowledge, seed, lone, unlabelled=unlabelled)
 
     @property
     def separate(self) -> bool:
@@ -171,14 +174,16 @@ class Problem:
         taken; otherwise some reference of its model must stand in another prompt.
         """
         queries = self.queries
+        if self.unlabelled:
+            return np.ones(len(queries), dtype=bool)
         known = is_known(queries)
         cell = queries.prompt, np.maximum(queries.model, 0)
         sizes = self.references.cell_sizes
         if self.matched:
             taken = (self.twin >= 0) if self.separate else np.ones(len(queries), dtype=bool)
-            return known & (sizes[cell] - taken >= 1)
+            return np.asarray(known & (sizes[cell] - taken >= 1))
         elsewhere = sizes.sum(axis=0)[None, :] - sizes
-        return known & (elsewhere[cell] > 0)
+        return np.asarray(known & (elsewhere[cell] > 0))
 
     @cached_property
     def _duplicated(self) -> Mask:
@@ -243,7 +248,7 @@ class Problem:
         twin = self.twin[block.rows]
         rounds = prompt_rounds(known, block.prompt, self.place, self._duplicated)
         free = len(rounds.removed) - 1 if self.separate else 0
-        own = np.where(twin >= 0, np.cumsum(kept)[twin - rows[0]] - 1, NONE)
+        own = np.where(np.isin(twin, rows[kept]), np.searchsorted(rows[kept], twin), NONE)
         return replace(
             block,
             points=points,
@@ -282,4 +287,4 @@ class Problem:
         """Returns the problem the attacker can pose to themselves: name the references."""
         if not self.separate:
             return self
-        return replace(self, queries=self.references)
+        return replace(self, queries=self.references, unlabelled=False)

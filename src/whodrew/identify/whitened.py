@@ -14,11 +14,11 @@ from functools import cached_property
 import numpy as np
 
 from whodrew.identify.base import NEVER, Fitted, Option, rounds_of
-from whodrew.identify.cells import Cells, matched_centre, other_centre, round_cells
+from whodrew.identify.cells import matched_centre, other_centre, round_cells
 from whodrew.identify.covariance import Covariance
 from whodrew.identify.library import Frame, Library
 from whodrew.identify.problem import Block
-from whodrew.identify.samples import Floats, Mask
+from whodrew.identify.samples import Floats, Ints
 
 STRENGTHS = (0.1, 0.003, 0.01, 0.03, 0.3, 1.0, 3.0)
 MIXES = (0.5, 0.0, 1.0)
@@ -45,65 +45,97 @@ class FittedWhitened:
     def _covariances(self) -> dict[float, Covariance]:
         return {}
 
+    @cached_property
+    def _white_effects(self) -> dict[tuple[float, float], Floats]:
+        return {}
+
     def _covariance(self, mix: float) -> Covariance:
         if mix not in self._covariances:
             self._covariances[mix] = self.library.covariance(self.frame, self.without, mix)
         return self._covariances[mix]
 
+    def _effects(self, mix: float, strength: float) -> Floats:
+        """Returns (M, k) white model effects, the same for every block."""
+        key = mix, strength
+        if key not in self._white_effects:
+            self._white_effects[key] = self._covariance(mix).whitener(self.frame.effects)(strength)
+        return self._white_effects[key]
+
     def score(self, block: Block, options: tuple[Option, ...]) -> Floats:
         """Returns (options, n, M) log-likelihoods up to a constant of the query.
 
-        Cost: one whitening of the block's points for each (strength, mix), k M each query.
+        Cost: for each (strength, mix) one whitening of the queries and of the cells'
+        centroids in each round, k M each query. Centroids are linear in the references, so
+        whitening them is whitening less.
         """
         models = len(self.frame.known)
         scores = np.empty((len(options), len(block.rows), models), dtype=np.float32)
         if block.rounds is None:
             queries = self.frame.scaled(block.points[block.query])
             queries = queries - other_centre(self.frame, block)
-            covariance = self._covariance(1.0)
-            means_at = covariance.whitener(self.frame.effects)
-            white_at = covariance.whitener(queries)
+            white_at = self._covariance(1.0).whitener(queries)
             for index, option in enumerate(options):
-                strength = option.strength
-                found = -half_squared_distances(white_at(strength), means_at(strength))
+                means = self._effects(1.0, option.strength)
+                found = -half_squared_distances(white_at(option.strength), means)
                 scores[index] = np.where(self.frame.known, found, NEVER)
             return scores
-        points = self.frame.scaled(block.points)
+        rounds = self._rounds(block)
+        lines = np.concatenate([*(one.queries for one in rounds), *(one.means for one in rounds)])
         for mix in sorted({option.mix for option in options}):
-            covariance = self._covariance(mix)
-            effects_at = covariance.whitener(self.frame.effects)
-            white_at = covariance.whitener(points)
-            for strength in sorted({option.strength for option in options}):
-                chosen = [
-                    index
-                    for index, option in enumerate(options)
-                    if option.mix == mix and option.strength == strength
-                ]
-                if chosen:
-                    white, effects = white_at(strength), effects_at(strength)
-                    weights = [options[index].weight for index in chosen]
-                    scores[chosen] = self._matched(block, white, effects, weights)
+            white_at = self._covariance(mix).whitener(lines)
+            for strength in sorted({o.strength for o in options if o.mix == mix}):
+                white, effects = white_at(strength), self._effects(mix, strength)
+                queries, means = np.split(white, [len(block.rows)])
+                means = means.reshape(len(rounds), models, -1)
+                for index, option in enumerate(options):
+                    if option.mix == mix and option.strength == strength:
+                        scores[index] = self._matched(rounds, queries, means, effects, option)
         return scores
+
+    def _rounds(self, block: Block) -> list[Round]:
+        points = self.frame.scaled(block.points)
+        rounds = []
+        for number, asked in rounds_of(block):
+            cells = round_cells(points, self.frame.effects, block, number)
+            centre = matched_centre(self.frame, points, block, cells, asked)
+            means = (cells.means - cells.middle).astype(np.float32)
+            queries = (points[block.query[asked]] - centre).astype(np.float32)
+            rounds.append(Round(asked, queries, means, cells.counts))
+        return rounds
 
     def _matched(
-        self, block: Block, white: Floats, effects: Floats, weights: list[float]
+        self, rounds: list[Round], queries: Floats, means: Floats, effects: Floats, option: Option
     ) -> Floats:
-        scores = np.empty((len(weights), len(block.rows), len(effects)), dtype=np.float32)
-        for number, asked in rounds_of(block):
-            cells = round_cells(white, effects, block, number)
-            centre = matched_centre(self.frame, white, block, cells, asked)
-            queries = white[block.query[asked]] - centre
-            for index, weight in enumerate(weights):
-                means, able = self._means(cells, effects, weight)
-                found = -half_squared_distances(queries, means)
-                scores[index, asked] = np.where(able, found, NEVER)
+        """Returns (n, M) scores of (n, k) white queries, round after round, in block order."""
+        scores = np.empty((len(queries), len(effects)), dtype=np.float32)
+        start = 0
+        for one, own in zip(rounds, means, strict=True):
+            trust = one.counts / np.maximum(one.counts + option.weight, 1e-9)
+            trust = np.where(self.frame.known, trust, one.counts > 0)[:, None].astype(np.float32)
+            able = self.frame.known | (one.counts > 0)
+            drawn = trust * own + (1 - trust) * effects
+            end = start + len(one.asked)
+            found = -half_squared_distances(queries[start:end], drawn)
+            scores[one.asked] = np.where(able, found, NEVER)
+            start = end
         return scores
 
-    def _means(self, cells: Cells, effects: Floats, weight: float) -> tuple[Floats, Mask]:
-        trust = cells.counts / np.maximum(cells.counts + weight, 1e-9)
-        trust = np.where(self.frame.known, trust, cells.counts > 0)[:, None].astype(np.float32)
-        means = trust * (cells.means - cells.middle) + (1 - trust) * effects
-        return means, self.frame.known | (cells.counts > 0)
+
+@dataclass(frozen=True)
+class Round:
+    """One round's queries and cells, scaled and centred but not yet whitened.
+
+    Attributes:
+        asked: (q,) places among the block's queries.
+        queries: (q, D') queries less the prompt's effect.
+        means: (M, D') centroids of the cells less the prompt's effect.
+        counts: (M,) references behind each.
+    """
+
+    asked: Ints
+    queries: Floats
+    means: Floats
+    counts: Floats
 
 
 class WhitenedCentroid:

@@ -1,0 +1,1 @@
+"""The measure room: pure functions from answers to figures with intervals."""

@@ -39,7 +39,7 @@ def ranks(scores: Floats, model: Ints) -> Ints:
     better = (scores > true[:, None]).sum(axis=1)
     before = (scores == true[:, None]) & (np.arange(scores.shape[1]) < model[:, None])
     place = 1 + better + before.sum(axis=1)
-    return np.where(np.isfinite(true), place, scores.shape[1])
+    return np.asarray(np.where(np.isfinite(true), place, scores.shape[1]))
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,9 @@ class Named:
     def _by_model(self) -> tuple[Doubles, Doubles]:
         cell = self.prompt * self.models + self.model
         size = self.prompts * self.models
-        right = np.bincount(cell, weights=self.answer == self.model, minlength=size)
+        right = np.asarray(
+            np.bincount(cell, weights=self.answer == self.model, minlength=size), np.float64
+        )
         asked = np.bincount(cell, minlength=size).astype(np.float64)
         return right.reshape(-1, self.models), asked.reshape(-1, self.models)
 

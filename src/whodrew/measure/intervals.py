@@ -74,7 +74,7 @@ def widening(prompts: int) -> float:
     """Returns the factor by which intervals of few prompts are widened."""
     if prompts >= FEW_PROMPTS:
         return 1.0
-    from scipy.stats import t  # noqa: PLC0415 - a second to import, needed below 40 prompts only
+    from scipy.stats import t
 
     return float(t.ppf(0.975, prompts - 1) / NORMAL * np.sqrt(prompts / (prompts - 1)))
 
@@ -170,4 +170,4 @@ def mean_of_ratios(
 
 def by_prompt(values: npt.NDArray[Any], prompt: npt.NDArray[np.int64], prompts: int) -> Doubles:
     """Returns (P,) sums of values (n,) by prompt code."""
-    return np.bincount(prompt, weights=values, minlength=prompts)
+    return np.bincount(prompt, weights=values, minlength=prompts).astype(np.float64)

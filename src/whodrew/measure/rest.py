@@ -70,7 +70,7 @@ def hits_at(true: Doubles, false: Doubles, rate: float) -> Doubles:
 
 
 def one_against_rest(
-    scores: Floats, model: Ints, prompt: Ints, folds: Ints, prompts: int, seed: int
+    scores: Floats, model: Ints, prompt: Ints, folds: Ints, seed: int
 ) -> dict[str, Any]:
     """Returns the figures of both attackers, JSON-ready.
 
@@ -83,10 +83,9 @@ def one_against_rest(
         model: (n,) true models.
         prompt: (n,) prompt codes.
         folds: (P,) fold of each prompt.
-        prompts: P.
         seed: seeds the intervals.
     """
-    known = np.isfinite(scores).any(axis=0)
+    known = np.asarray(np.isfinite(scores).any(axis=0))
     targets = [code for code in np.unique(model).tolist() if known[code]]
     if len(targets) < 2:
         reason = "needs images of two models or more"
@@ -98,12 +97,8 @@ def one_against_rest(
         }
     fold = folds[prompt]
     return {
-        "all_known": _attacker(
-            _against_best(scores, targets), targets, model, prompt, fold, prompts, seed
-        ),
-        "target_only": _attacker(
-            _alone(scores, targets), targets, model, prompt, fold, prompts, seed
-        ),
+        "all_known": _attacker(_against_best(scores, targets), targets, model, prompt, fold, seed),
+        "target_only": _attacker(_alone(scores, targets), targets, model, prompt, fold, seed),
     }
 
 
@@ -132,7 +127,6 @@ def _attacker(
     model: Ints,
     prompt: Ints,
     fold: Ints,
-    prompts: int,
     seed: int,
 ) -> dict[str, Any]:
     used, prompt = np.unique(prompt, return_inverse=True)
@@ -144,7 +138,7 @@ def _attacker(
         truth = model == code
         negatives = min(negatives, float((~truth).sum()))
         values, level = np.unique(column, return_inverse=True)
-        mass = [np.bincount(level, weights=side, minlength=len(values)) for side in (truth, ~truth)]
+        mass = [_counted(level, side, len(values)) for side in (truth, ~truth)]
         true, false = curves(mass[0], mass[1])
         said = _thresholded(column, truth, fold)
         yes = np.bincount(prompt, weights=truth, minlength=len(used))
@@ -169,6 +163,10 @@ def _attacker(
         # a target that a resample leaves out has no figure there
         resampled[index, sums[2] == 0] = np.nan
     return _rates(exact, resampled, len(used), negatives, len(targets))
+
+
+def _counted(level: Ints, chosen: Mask, size: int) -> Doubles:
+    return np.bincount(level, weights=chosen, minlength=size).astype(np.float64)
 
 
 def _thresholded(column: Floats, truth: Mask, fold: Ints) -> Mask:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from whodrew.identify.library import Library
-from whodrew.identify.samples import Floats, Ints, Samples
+from whodrew.identify.samples import Floats, Ints
 from whodrew.measure.intervals import Doubles
 
 MOST_GENERATIONS = 32
@@ -117,9 +117,11 @@ def survey(library: Library, seed: int) -> Survey:
         if several.any():
             if count.max() > MOST_GENERATIONS:
                 sampled = True
-                keep = _represent(samples, prompt, model, seed)
-                vectors, model = vectors[keep], model[keep]
-            columns["distinguishability"][prompt] = distinguishability(vectors, model)
+                keep = _represent(prompt, model, seed)
+                few = distinguishability(vectors[keep], model[keep])
+            else:
+                few = distinguishability(vectors, model)
+            columns["distinguishability"][prompt] = few
     with np.errstate(invalid="ignore"):
         distance = distance / together
     np.fill_diagonal(distance, 0.0)
@@ -137,7 +139,7 @@ def survey(library: Library, seed: int) -> Survey:
 _BY_PROMPT = ("distinguishability", "top1", "margin", "silhouette", "inter")
 
 
-def _represent(samples: Samples, prompt: int, model: Ints, seed: int) -> Ints:
+def _represent(prompt: int, model: Ints, seed: int) -> Ints:
     keys = np.random.default_rng([seed, 5, prompt]).random(len(model))
     order = np.lexsort((keys, model))
     ranked = model[order]

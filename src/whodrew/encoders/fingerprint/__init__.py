@@ -49,7 +49,8 @@ class Fingerprint:
         for row, image in zip(out, images, strict=True):
             if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
                 raise ValueError(
-                    f"an image must be (height, width, 3) of uint8, got {image.shape} of {image.dtype}"
+                    "an image must be (height, width, 3) of uint8, not empty; "
+                    f"got {image.shape} of {image.dtype}"
                 )
             found = measure(planes(image))
             row[:] = np.concatenate([found[name] for name in SIZES])

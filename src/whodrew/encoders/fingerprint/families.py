@@ -28,8 +28,10 @@ def pattern_classes() -> npt.NDArray[np.intp]:
     flips = [(1, 1), (1, -1), (-1, 1), (-1, -1)]
     moved = [[ring.index((v * y, h * x)) for y, x in ring] for v, h in flips]
     codes = np.arange(256)
-    images = [sum(((codes >> b) & 1) << to for b, to in enumerate(order)) for order in moved]
-    return np.unique(np.min(images, axis=0), return_inverse=True)[1]
+    bits = (codes[:, None] >> np.arange(8)) & 1
+    images = np.stack([bits @ (1 << np.array(order)) for order in moved])
+    _, classes = np.unique(images.min(axis=0), return_inverse=True)
+    return classes.astype(np.intp)
 
 
 PATTERNS = pattern_classes()
@@ -88,7 +90,7 @@ def _spectrum_chroma(planes: Planes) -> Reals:
     return np.concatenate([part for p in powers for part in spectrum.mean_and_deviation(p)])
 
 
-def _colour(planes: Planes) -> tuple[Reals, Reals, Reals]:
+def colour(planes: Planes) -> tuple[Reals, Reals, Reals]:
     """Histograms and moments of colour; how much is clipped; spread of colour by tone."""
     counts = kernels.colours(planes.rgb, planes.ycc)
     ends = np.cumsum([768, 3, HUES, STEPS, STEPS, 3 * CLIPS])
@@ -127,7 +129,8 @@ def _autocorrelation(planes: Planes) -> Reals:
     height, width = values.shape
     down, across = np.abs(LAGS).T
     power = sums[0] / (height * width) + 0.1
-    return sums[1:] / ((height - down) * (width - across)) / power
+    found: Reals = sums[1:] / ((height - down) * (width - across)) / power
+    return found
 
 
 def _borders(planes: Planes) -> Reals:
@@ -138,20 +141,22 @@ def _borders(planes: Planes) -> Reals:
             lines = side[:4].astype(np.int32)
             out += [np.abs(lines[k + 1] - lines[k]).mean() for k in range(3)]
             out.append(np.abs(np.diff(lines[0])).mean())
-    return np.log(np.array(out) + 0.2)
+    found: Reals = np.log(np.array(out) + 0.2)
+    return found
 
 
 def _tails(planes: Planes) -> Reals:
     """Log kurtosis of each octave of Y, Cb, Cr: rare strong details, or weak ones everywhere."""
     second, fourth = planes.moments[..., 0], planes.moments[..., 1]
-    return np.log(fourth / (second + 0.1) ** 2 + 0.5).ravel()
+    found: Reals = np.log(fourth / (second + 0.1) ** 2 + 0.5).ravel()
+    return found
 
 
 def measure(planes: Planes) -> dict[str, Reals]:
     """Returns every family of one image, by name."""
-    colour, clipping, tones = _colour(planes)
+    hues, clipping, tones = colour(planes)
     return {
-        "colour": colour,
+        "colour": hues,
         "clipping": clipping,
         "tones": tones,
         **{name: part(planes) for name, part in PARTS.items()},

@@ -70,7 +70,8 @@ def mean_and_deviation(powers: Powers) -> tuple[Reals, Reals]:
 
 def log_of_mean(powers: Powers) -> Reals:
     """Log of 1 + the mean power over tiles, ((side / 2 + 1)²,)."""
-    return np.log1p(folded(powers.mean(axis=0, dtype=np.float64, keepdims=True))[0])
+    mean: Reals = folded(powers).mean(axis=0, dtype=np.float64)
+    return np.log1p(mean)
 
 
 def slant(powers: Powers) -> Reals:
@@ -79,5 +80,5 @@ def slant(powers: Powers) -> Reals:
     Zero for anything that is, on average, its own mirror image.
     """
     middle = powers.shape[1] // 2
-    logs = np.log1p(powers[:, :, 1:middle]).mean(axis=0, dtype=np.float64)
+    logs: Reals = np.log1p(powers[:, :, 1:middle]).mean(axis=0, dtype=np.float64)
     return (logs[1:middle] - logs[:middle:-1]).ravel()

@@ -1,0 +1,88 @@
+"""What is there: encoders and identifiers, and what each needs; and the sample arena."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from whodrew.encoders.registry import ENCODERS
+from whodrew.identify.registry import IDENTIFIERS
+from whodrew.registry import Entry, Registry
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One registered name.
+
+    Attributes:
+        name: what users type.
+        summary: one line.
+        needs: modules it needs beyond the base install.
+        ready: whether they are there.
+        install: the line that installs them, or ``None``.
+    """
+
+    name: str
+    summary: str
+    needs: tuple[str, ...]
+    ready: bool
+    install: str | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns JSON-ready values."""
+        return {
+            "name": self.name,
+            "summary": self.summary,
+            "needs": list(self.needs),
+            "ready": self.ready,
+            "install": self.install,
+        }
+
+
+def _listed(entry: Entry) -> Listed:
+    ready = all(find_spec(module) is not None for module in entry.requires)
+    install = None if ready else f"pip install 'whodrew[{entry.extra}]'"
+    return Listed(entry.name, entry.summary, entry.requires, ready, install)
+
+
+def _all(registry: Registry[Any]) -> list[Listed]:
+    return [_listed(entry) for entry in registry.entries()]
+
+
+def encoders() -> list[Listed]:
+    """Returns every encoder, ours and third parties'."""
+    return _all(ENCODERS)
+
+
+def identifiers() -> list[Listed]:
+    """Returns every identifier, ours and third parties'."""
+    return _all(IDENTIFIERS)
+
+
+def sample(
+    directory: str | Path,
+    *,
+    seed: int = 0,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Any:
+    """Draws the sample arena: procedural painters in place of models.
+
+    Args:
+        directory: a new or empty folder.
+        seed: seeds every picture.
+        workers: processes that draw; one a processor when ``None``.
+        progress: told (drawn, total).
+
+    Returns:
+        Counts of what was drawn.
+
+    Raises:
+        InputError: the folder holds something else.
+    """
+    from whodrew.arena.sample import draw_sample
+
+    return draw_sample(Path(directory), seed=seed, workers=workers, progress=progress)
