@@ -172,9 +172,7 @@ class Seen:
     def effects(self) -> tuple[Array, Array, float]:
         """Returns model effects, the mean of the prompts' effects, and κ."""
         prompts = np.unique(self.far_prompt).tolist()
-        effects, own = two_way_fit(
-            self.far, self.far_model, self.far_prompt, self.models, prompts
-        )
+        effects, own = two_way_fit(self.far, self.far_model, self.far_prompt, self.models, prompts)
         grand = np.mean(list(own.values()), axis=0)
         return effects, grand, slow_kappa(self.far, self.far_model, self.far_prompt)
 

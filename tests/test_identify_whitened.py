@@ -32,9 +32,7 @@ def pooled_covariance(view: Seen, mix: float) -> tuple[Array, int]:
     kinds = len(np.unique(view.far_model))
     freedom = max(len(view.far) - len(prompts) - kinds + 1, 1)
     cell = view.far_prompt * view.models + view.far_model
-    inner = [
-        view.far[cell == one] - view.far[cell == one].mean(axis=0) for one in np.unique(cell)
-    ]
+    inner = [view.far[cell == one] - view.far[cell == one].mean(axis=0) for one in np.unique(cell)]
     within = np.concatenate(inner)
     within_freedom = len(within) - len(inner)
     if within_freedom == 0:
@@ -182,9 +180,7 @@ def test_what_is_chosen_for_a_query_has_not_seen_its_fold(prompts: Prompts) -> N
     assert choices_again != choices
     seen_by = rehearsed.seen_by(fold)
     assert not np.isin(rehearsed.rows[seen_by], np.flatnonzero(rows)).any()
-    np.testing.assert_array_equal(
-        rehearsed.scores[:, seen_by], rehearsed_again.scores[:, seen_by]
-    )
+    np.testing.assert_array_equal(rehearsed.scores[:, seen_by], rehearsed_again.scores[:, seen_by])
 
 
 def test_rehearsals_leave_out_two_folds_and_ask_every_fold() -> None:

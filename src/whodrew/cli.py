@@ -67,7 +67,7 @@ Layout = Annotated[
     LayoutName | None, option("--layout", help="Which folder level is which; guessed if not given.")
 ]
 Workers = Annotated[
-    int | None, option("--workers", help="Threads that encode; one a processor if not given.")
+    int | None, option("--workers", help="Threads that encode; one a processor if not given.", min=1)
 ]
 Encoders = Annotated[
     list[str], option("--encoder", help="Encoder; several may be given. See 'whodrew encoders'.")

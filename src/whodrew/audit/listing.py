@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,33 @@ class Listed:
         }
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """The sample arena that was drawn.
+
+    Attributes:
+        directory: where it lies.
+        seed: what every picture was seeded with.
+        models: painters.
+        prompts: prompts.
+        generations: images a cell.
+        images: all of them.
+        seconds: how long it took.
+    """
+
+    directory: Path
+    seed: int
+    models: int
+    prompts: int
+    generations: int
+    images: int
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns JSON-ready values."""
+        return {**asdict(self), "directory": str(self.directory)}
+
+
 def _listed(entry: Entry) -> Listed:
     ready = all(find_spec(module) is not None for module in entry.requires)
     install = None if ready else f"pip install 'whodrew[{entry.extra}]'"
@@ -68,7 +95,7 @@ def sample(
     seed: int = 0,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> Any:
+) -> Drawn:
     """Draws the sample arena: procedural painters in place of models.
 
     Args:
@@ -78,11 +105,12 @@ def sample(
         progress: told (drawn, total).
 
     Returns:
-        Counts of what was drawn.
+        Where it lies, and counts of what was drawn.
 
     Raises:
         InputError: the folder holds something else.
     """
     from whodrew.arena.sample import draw_sample
 
-    return draw_sample(Path(directory), seed=seed, workers=workers, progress=progress)
+    found = draw_sample(Path(directory), seed=seed, workers=workers, progress=progress)
+    return Drawn(seed=seed, **asdict(found))

@@ -31,7 +31,7 @@ from whodrew.encoders.base import Encoder, Pixels
 from whodrew.encoders.registry import ENCODERS, get_encoder
 from whodrew.errors import InputError, UsageError
 from whodrew.identify.attack import Answers, score
-from whodrew.identify.calibrate import choose_for_all, rehearse
+from whodrew.identify.calibrate import choose_for_all, options_for, rehearse
 from whodrew.identify.knowledge import Knowledge
 from whodrew.identify.neighbours import unit_rows
 from whodrew.identify.open_set import confidence, threshold
@@ -332,7 +332,7 @@ def _answer(read: list[_Read], known: Gathered, asked: _Asked) -> dict[str, Iden
     problem = _problem(read, known, asked)
     names = problem.references.models
     named_by = get_identifier(asked.identifier)
-    options = named_by.options(matched=problem.matched)
+    options = options_for(problem, named_by)
     rehearsed = rehearse(problem, named_by, options)
     choice = choose_for_all(rehearsed, options)
     folds = int(problem.folds.max()) + 1

@@ -69,6 +69,10 @@ class AuditOptions:
             raise UsageError(f"--false-alarm is {self.false_alarm}: give a share between 0 and 1")
         if self.canonical is not None and not 16 <= self.canonical <= 8192:
             raise UsageError(f"--canonical is {self.canonical}: give 16 to 8192 pixels")
+        if self.family is not None and not Path(self.family).is_file():
+            raise UsageError(f"--family {self.family}: no such file; give a CSV of model,family")
+        if self.workers is not None and self.workers < 1:
+            raise UsageError(f"--workers is {self.workers}: give 1 or more")
         if self.seed < 0:
             raise UsageError(f"--seed is {self.seed}: give 0 or more")
         if len(set(self.encoders)) > 1 and self.store is not None:

@@ -63,7 +63,7 @@ def assign(problem: Problem, answers: Answers) -> Assigned:
     shown = np.flatnonzero(number != NONE)
     order = shown[np.lexsort((answers.model[shown], number[shown], answers.prompt[shown]))]
     key = answers.prompt[order] * (number.max(initial=0) + 1) + number[order]
-    starts = np.flatnonzero(np.r_[True, key[1:] != key[:-1]]) if len(key) else np.empty(0, int)
+    starts = np.flatnonzero(np.r_[True, key[1:] != key[:-1]])
     ends = np.r_[starts[1:], len(key)].astype(np.int64)
     answer = np.full(len(answers.rows), UNKNOWN, dtype=np.int64)
     chances = []

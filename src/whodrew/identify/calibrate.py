@@ -13,6 +13,7 @@ from whodrew.identify.samples import Floats, Ints
 
 MOST_QUERIES = 1500
 FEW_QUERIES = 400
+PLENTY = 20
 COARSE = np.logspace(-2.5, 1.5, 13)
 WORST = 1e3
 
@@ -79,16 +80,16 @@ def rehearse(problem: Problem, identifier: Identifier, options: tuple[Option, ..
             without = np.flatnonzero((folds == first) | (folds == second))
             if len(without) == len(folds):
                 continue
+            left_out = frozenset(without.tolist())
             fitted = identifier.fit(
                 problem.library,
-                frozenset(without.tolist()),
+                left_out,
                 centred=problem.knowledge.centred,
             )
             for fold, other in ((first, second), (second, first)):
                 for prompt in chosen[fold]:
                     block = problem.block(prompt)
-                    apart = [problem.excluded(row) <= set(without) for row in block.rows.tolist()]
-                    keep = np.array(apart, dtype=bool)
+                    keep = problem.apart_from(block, left_out)
                     if problem.matched and keep.any():
                         keep &= block.round == block.round[keep].min()
                     block = block.only(keep)
@@ -182,11 +183,26 @@ def best_option(scores: Floats, model: Ints) -> int:
     return int(np.argmin(found.min(axis=0)))
 
 
+def options_for(problem: Problem, identifier: Identifier) -> tuple[Option, ...]:
+    """Returns what may be chosen: fewer strengths where references are plenty.
+
+    With ``PLENTY`` references a dimension the strongest prior weighs an eighth and the weak
+    ones are all alike, so that only the default and the strongest are tried.
+    """
+    options = identifier.options(matched=problem.matched)
+    samples = problem.references
+    if samples.is_reference.sum() < PLENTY * samples.dimension:
+        return options
+    strengths = [option.strength for option in options]
+    kept = (strengths[0], max(strengths))
+    return tuple(option for option in options if option.strength in kept)
+
+
 def choose(
     problem: Problem, identifier: Identifier
 ) -> tuple[list[Choice], Rehearsed, tuple[Option, ...]]:
     """Returns the choice for the queries of each fold, and the scores it rests on."""
-    options = identifier.options(matched=problem.matched)
+    options = options_for(problem, identifier)
     rehearsed = rehearse(problem, identifier, options)
     count = int(problem.folds.max(initial=-1)) + 1
     choices = [_choice(rehearsed, rehearsed.seen_by(fold), options) for fold in range(count)]

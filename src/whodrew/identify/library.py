@@ -15,6 +15,7 @@ from whodrew.identify.samples import Floats, Ints, Mask, Samples
 
 CONSTANT = 1e-9
 FLAT = 1e-7
+WHOLE = -1
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Frame:
         grand: (D',) scaled mean of the prompts' means.
         kappa: shown images at which a prompt's own mean is trusted by half.
         known: (M,) true for models with references.
+        native: whether vectors are compared as they are (``unit`` scale).
     """
 
     moments: Moments
@@ -42,11 +44,15 @@ class Frame:
     grand: Floats
     kappa: float
     known: Mask
+    native: bool
 
     def scaled(self, vectors: npt.NDArray[np.floating]) -> Floats:
         """Returns vectors (n, D) as (n, D') scaled columns, constant ones dropped."""
-        moved = (vectors - self.mean) / self.deviation
-        return moved[:, self.kept].astype(np.float32)
+        if self.native:
+            return np.asarray(vectors, dtype=np.float32)
+        moved = vectors[:, self.kept] - self.mean[self.kept].astype(vectors.dtype)
+        moved *= (1.0 / self.deviation[self.kept]).astype(vectors.dtype)
+        return np.asarray(moved, dtype=np.float32)
 
     @cached_property
     def centroids(self) -> Floats:
@@ -103,8 +109,12 @@ class Library:
         cache = self._scatter if scatter else self._plain
         if fold not in cache:
             total = self._zero(scatter=scatter)
-            for prompt in np.flatnonzero(self.folds == fold).tolist():
-                total.add(self.of_prompt(prompt, scatter=scatter))
+            if fold == WHOLE:
+                for number in np.unique(self.folds).tolist():
+                    total.add(self._of_fold(number, scatter=scatter))
+            else:
+                for prompt in np.flatnonzero(self.folds == fold).tolist():
+                    total.add(self.of_prompt(prompt, scatter=scatter))
             cache[fold] = total
         return cache[fold]
 
@@ -114,21 +124,23 @@ class Library:
     def without(self, prompts: frozenset[int], *, scatter: bool) -> Moments:
         """Returns the sums over every reference prompt but some.
 
-        Sums of whole folds are kept; single prompts are taken away from them, or, where
-        most of a fold is left out, added one by one.
+        Sums of whole folds and of all prompts are kept; what is left out is taken away
+        from them, or, where most is left out, what is left is added up.
         """
-        total = self._zero(scatter=scatter)
+        parts: list[tuple[int, Moments]] = []
+        whole = 2 * len(prompts) <= len(self.folds)
+        if whole:
+            parts.append((1, self._of_fold(WHOLE, scatter=scatter)))
         for fold in np.unique(self.folds).tolist():
             members = np.flatnonzero(self.folds == fold).tolist()
             gone = [prompt for prompt in members if prompt in prompts]
-            if 2 * len(gone) <= len(members):
-                total.add(self._of_fold(fold, scatter=scatter))
-                for prompt in gone:
-                    total.subtract(self.of_prompt(prompt, scatter=scatter))
-            elif len(gone) < len(members):
-                for prompt in set(members) - prompts:
-                    total.add(self.of_prompt(prompt, scatter=scatter))
-        return total
+            left = [prompt for prompt in members if prompt not in prompts]
+            chosen, sign = (gone, -1) if whole else (left, 1)
+            if 2 * len(chosen) > len(members):
+                parts.append((sign, self._of_fold(fold, scatter=scatter)))
+                chosen, sign = (left if whole else gone), -sign
+            parts += [(sign, self.of_prompt(prompt, scatter=scatter)) for prompt in chosen]
+        return Moments.combined(parts, self._zero(scatter=scatter))
 
     def frame(self, prompts: frozenset[int], *, scatter: bool) -> Frame:
         """Fits scale, effects and centring without some prompts.
@@ -164,6 +176,7 @@ class Library:
             grand=((grand - mean) / deviation)[kept].astype(np.float32),
             kappa=moments.centring(deviation**2),
             known=moments.images > 0,
+            native=self.samples.scale == "unit",
         )
 
     def covariance(self, frame: Frame, prompts: frozenset[int], mix: float) -> Covariance:

@@ -107,10 +107,10 @@ class Moments:
             return state
         state.prompts = 1
         state.images = count
-        exact = vectors.astype(np.float64)
-        for code in present:
-            state.total[code] = exact[model == code].sum(axis=0)
-        state.square = np.einsum("ij,ij->j", exact, exact)
+        member = np.zeros((models, len(model)), dtype=np.float32)
+        member[model, np.arange(len(model))] = 1.0
+        state.total = (member @ vectors).astype(np.float64)
+        state.square = np.einsum("ij,ij->j", vectors, vectors).astype(np.float64)
 
         cells = np.zeros_like(state.total)
         cells[present] = state.total[present] / count[present, None]
@@ -130,8 +130,8 @@ class Moments:
         counted = count[:, None] * state.links
         state.weight = state.links.T @ counted
 
-        inner = (exact - cells[model]).astype(np.float32)
-        state.deviation = np.einsum("ij,ij->j", inner, inner, dtype=np.float64) + np.einsum(
+        inner = vectors - cells.astype(np.float32)[model]
+        state.deviation = np.einsum("ij,ij->j", inner, inner).astype(np.float64) + np.einsum(
             "ij,ij->j", pull, apart
         )
         state.within_freedom = int(count.sum()) - len(present)
@@ -148,6 +148,13 @@ class Moments:
     def subtract(self, other: Moments) -> None:
         """Takes another state away from this one in place."""
         self._accumulate(other, -1)
+
+    @staticmethod
+    def combined(parts: list[tuple[int, Moments]], empty: Moments) -> Moments:
+        """Returns the sum of states, each with its sign; ``empty`` is where it starts."""
+        for sign, state in parts:
+            empty._accumulate(state, sign)
+        return empty
 
     def _accumulate(self, other: Moments, sign: int) -> None:
         for field in fields(self):

@@ -15,7 +15,7 @@ from whodrew.identify.base import NEVER, Fitted, Option, cosine, rounds_of
 from whodrew.identify.cells import matched_centre, other_centre, round_cells
 from whodrew.identify.library import Frame, Library
 from whodrew.identify.problem import Block
-from whodrew.identify.samples import Floats
+from whodrew.identify.samples import Floats, Ints
 
 
 @dataclass(frozen=True)
@@ -50,36 +50,42 @@ class FittedNearest:
         return scores
 
     def _plain(self, block: Block) -> Floats:
-        points = self.frame.scaled(block.points)
-        models = len(self.frame.known)
-        queries = points[block.query]
-        limit = len(block.model) if block.limit is None else block.limit
-        whole = np.zeros((models, len(block.model)), dtype=np.float32)
+        """The paper's rule: only the query's own reference is left out, exactly."""
         assert block.rounds is not None
-        first = (block.rounds.place < limit) & block.usable
-        whole[block.model[first], np.flatnonzero(first)] = 1.0
-        counts = whole.sum(axis=1)
-        sums = whole @ points[block.reference]
+        points = self.frame.scaled(block.points)
+        whole = block.usable & (True if block.limit is None else block.rounds.place < block.limit)
+        weights = np.zeros((len(self.frame.known), len(block.model)), dtype=np.float32)
+        weights[block.model[whole], np.flatnonzero(whole)] = 1.0
+        counts = weights.sum(axis=1)
+        sums = weights @ points[block.reference]
+        queries = points[block.query]
         scores = np.where(counts > 0, cosine(queries, sums), NEVER)
-        for index in np.flatnonzero(block.own >= 0).tolist():
-            own = int(block.own[index])
-            if not block.usable[own]:
-                continue
-            cell = np.flatnonzero(block.model == block.model[own])
-            order = cell[
-                np.argsort((block.rounds.place[cell] - block.rounds.place[own]) % len(cell))
-            ]
-            rest = order[1 : 1 + limit]
-            code = block.model[own]
-            if len(rest) == 0:
-                scores[index, code] = NEVER
-                continue
-            if block.limit is None:
-                centroid = sums[code] - points[block.reference[own]]
-            else:
-                centroid = points[block.reference[rest]].sum(axis=0)
-            scores[index, code] = cosine(queries[index : index + 1], centroid[None])[0, 0]
+        asked = np.flatnonzero((block.own >= 0) & block.usable[block.own])
+        code = block.model[block.own[asked]]
+        if block.limit is None:
+            left = counts[code] - 1
+            rest = sums[code] - points[block.reference[block.own[asked]]]
+        else:
+            left, rest = self._next(points, block, asked, code)
+        scores[asked, code] = np.where(left > 0, paired_cosine(queries[asked], rest), NEVER)
         return scores
+
+    def _next(self, points: Floats, block: Block, asked: Ints, code: Ints) -> tuple[Floats, Floats]:
+        """Returns number and sum of the references that stand in for each query's own."""
+        left = np.zeros(len(asked), dtype=np.float32)
+        rest = np.zeros((len(asked), points.shape[1]), dtype=np.float32)
+        for index, place in enumerate(asked.tolist()):
+            kept = block.kept[block.round[place]] & (block.model == code[index])
+            left[index] = kept.sum()
+            rest[index] = points[block.reference[kept]].sum(axis=0)
+        return left, rest
+
+
+def paired_cosine(left: Floats, right: Floats) -> Floats:
+    """Returns (n,) cosine similarity of each row with its own; 0 for zero rows."""
+    dots = np.einsum("ij,ij->i", left, right)
+    lengths = np.sqrt(np.einsum("ij,ij->i", left, left) * np.einsum("ij,ij->i", right, right))
+    return np.asarray(dots / np.where(lengths > 0, lengths, 1.0))
 
 
 class NearestCentroid:

@@ -67,7 +67,9 @@ def open_set(base: Attack, number: int, false_alarm: float) -> OpenSet:
     """Repeats an attack with groups of models hidden from its references in turn.
 
     Hidden models' images are still shown (and count toward the mean of the images shown).
-    The threshold for a query comes from images of known models of other folds' prompts.
+    The threshold for a query comes from images of known models of other folds' prompts, at
+    the temperature of the query's own fold: where nothing tells models apart temperatures
+    are arbitrary, and confidences at two of them do not compare.
     Cost: one fit a prompt and group.
 
     Args:
@@ -86,8 +88,10 @@ def open_set(base: Attack, number: int, false_alarm: float) -> OpenSet:
         sure = confidence(found.scores, found.temperature)
         fold = problem.folds[found.prompt]
         limit = np.empty(len(sure))
-        for value in np.unique(fold):
-            limit[fold == value] = threshold(sure[~away & (fold != value)], false_alarm)
+        for value in np.unique(fold).tolist():
+            others = found.scores[~away & (fold != value)]
+            practice = confidence(others, base.choices[value].temperature)
+            limit[fold == value] = threshold(practice, false_alarm)
         answer = np.where(sure < limit, UNKNOWN, found.scores.argmax(axis=1))
         prompts.append(found.prompt)
         models.append(found.model)

@@ -197,6 +197,12 @@ class Problem:
         own = frozenset([int(self.queries.prompt[row])])
         return own | self._query_elsewhere.get(row, frozenset())
 
+    def apart_from(self, block: Block, without: frozenset[int]) -> Mask:
+        """Returns (n,) queries of a block that a fit without some prompts has not met."""
+        if not self._query_elsewhere:
+            return np.full(len(block.rows), block.prompt in without)
+        return np.array([self.excluded(row) <= without for row in block.rows.tolist()], dtype=bool)
+
     @cached_property
     def _query_elsewhere(self) -> dict[int, frozenset[int]]:
         if not self.separate:
@@ -275,13 +281,24 @@ class Problem:
             block = self.block(prompt)
             if len(block.rows) == 0:
                 continue
+            own = frozenset([prompt])
+            elsewhere = [
+                index
+                for index, row in enumerate(block.rows.tolist())
+                if row in self._query_elsewhere
+            ]
+            if not elsewhere:
+                yield own, block
+                continue
             apart: dict[frozenset[int], list[int]] = {}
-            for index, row in enumerate(block.rows.tolist()):
-                apart.setdefault(self.excluded(row), []).append(index)
-            for excluded, members in apart.items():
-                chosen = np.zeros(len(block.rows), dtype=bool)
-                chosen[members] = True
-                yield excluded, block.only(chosen)
+            for index in elsewhere:
+                apart.setdefault(self.excluded(int(block.rows[index])), []).append(index)
+            rest = sorted(set(range(len(block.rows))) - set(elsewhere))
+            for excluded, members in ((own, rest), *apart.items()):
+                if members:
+                    chosen = np.zeros(len(block.rows), dtype=bool)
+                    chosen[members] = True
+                    yield excluded, block.only(chosen)
 
     def rehearsal(self) -> Problem:
         """Returns the problem the attacker can pose to themselves: name the references."""

@@ -74,12 +74,13 @@ def _blocks(planes: Planes) -> Reals:
 
 def _spectrum(planes: Planes) -> Reals:
     """Luma: how each frequency's log power varies from tile to tile, and what it is on average."""
-    native, half, _ = planes.luma
+    native = spectrum.tile_powers(planes.luma[0], 32)
+    half = spectrum.tile_powers(planes.luma[1], 16)
     return np.concatenate(
         [
-            spectrum.mean_and_deviation(spectrum.tile_powers(native, 32))[1],
-            spectrum.log_of_mean(spectrum.tile_powers(native, 16)),
-            spectrum.slant(spectrum.tile_powers(half, 16)),
+            spectrum.mean_and_deviation(native)[1],
+            spectrum.log_of_mean(native),
+            spectrum.slant(half),
         ]
     )
 

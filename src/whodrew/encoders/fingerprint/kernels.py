@@ -99,17 +99,21 @@ def patterns(plane: Bytes, radius: int) -> Longs:
         upper = plane[i - radius]
         lower = plane[i + radius]
         row = plane[i]
+        # Views, since an index that may be negative is tested, and then nothing is vectorised.
+        a0, a1, a2 = upper[:n], upper[radius : radius + n], upper[2 * radius :]
+        b0, b1, b2 = row[:n], row[radius : radius + n], row[2 * radius :]
+        c0, c1, c2 = lower[:n], lower[radius : radius + n], lower[2 * radius :]
         for j in range(n):
-            c = row[j + radius]
+            c = b1[j]
             codes[j] = (
-                np.uint8(upper[j] >= c)
-                | np.uint8(upper[j + radius] >= c) << 1
-                | np.uint8(upper[j + 2 * radius] >= c) << 2
-                | np.uint8(row[j + 2 * radius] >= c) << 3
-                | np.uint8(lower[j + 2 * radius] >= c) << 4
-                | np.uint8(lower[j + radius] >= c) << 5
-                | np.uint8(lower[j] >= c) << 6
-                | np.uint8(row[j] >= c) << 7
+                np.uint8(a0[j] >= c)
+                | np.uint8(a1[j] >= c) << 1
+                | np.uint8(a2[j] >= c) << 2
+                | np.uint8(b2[j] >= c) << 3
+                | np.uint8(c2[j] >= c) << 4
+                | np.uint8(c1[j] >= c) << 5
+                | np.uint8(c0[j] >= c) << 6
+                | np.uint8(b0[j] >= c) << 7
             )
         # Four tables in turn: equal neighbours would wait for each other's increment.
         j = 0
@@ -240,7 +244,7 @@ def blocks(plane: Bytes, basis: Ints, logs: Ints) -> Longs:
 
 @compiled("int64[::1](Array(uint8, 3, 'C', readonly=True), uint8[:, :, ::1])")
 def colours(rgb: Bytes, ycc: Bytes) -> Longs:
-    """Counts colours on every second pixel of every second row.
+    """Counts colours on every second pixel of every fourth row.
 
     Args:
         rgb: (height, width, 3).
@@ -260,7 +264,7 @@ def colours(rgb: Bytes, ycc: Bytes) -> Longs:
     clips = out[771 + HUES + 2 * STEPS : 771 + HUES + 2 * STEPS + 3 * CLIPS]
     tones = out[771 + HUES + 2 * STEPS + 3 * CLIPS :]
     height, width, _ = rgb.shape
-    for i in range(0, height, 2):
+    for i in range(0, height, 4):
         for j in range(0, width, 2):
             y = int(ycc[0, i, j])
             cb = int(ycc[1, i, j])

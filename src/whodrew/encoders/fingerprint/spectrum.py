@@ -69,9 +69,20 @@ def mean_and_deviation(powers: Powers) -> tuple[Reals, Reals]:
 
 
 def log_of_mean(powers: Powers) -> Reals:
-    """Log of 1 + the mean power over tiles, ((side / 2 + 1)²,)."""
-    mean: Reals = folded(powers).mean(axis=0, dtype=np.float64)
-    return np.log1p(mean)
+    """Log of 1 + the mean power over tiles, smoothed, at every second frequency.
+
+    Half the tile's side would give nearly the same spectrum, for a second transform.
+
+    Returns:
+        Array ((side / 4 + 1)²,).
+    """
+    side = powers.shape[1] // 2 + 1
+    grid: Reals = folded(powers).mean(axis=0, dtype=np.float64).reshape(side, side)
+    for _ in range(2):
+        # Frequencies beyond both ends are those before them, mirrored.
+        wide = np.pad(grid, ((1, 1), (0, 0)), mode="reflect")
+        grid = (0.25 * wide[:-2] + 0.5 * wide[1:-1] + 0.25 * wide[2:])[::2].T
+    return np.log1p(grid).ravel()
 
 
 def slant(powers: Powers) -> Reals:
