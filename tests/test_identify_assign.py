@@ -135,6 +135,17 @@ def test_nothing_asked_gives_no_chance() -> None:
     assert np.isnan(found.chance)
 
 
+def test_scores_for_naming_together_are_used_where_there_are_any() -> None:
+    problem = posed()
+    rng = np.random.default_rng(0)
+    alone, together = rng.standard_normal((2, len(problem.queries), 4))
+    answers = with_scores(problem, alone)
+    other = replace(answers, together=together.astype(np.float32))
+    expected = assign(problem, with_scores(problem, together))
+    np.testing.assert_array_equal(assign(problem, other).answer, expected.answer)
+    assert (assign(problem, answers).answer != expected.answer).any()
+
+
 def test_the_better_scores_are_the_more_joint_naming_helps() -> None:
     problem = posed(signal=0.6, seed=4)
     base = attack(problem, NearestCentroid())

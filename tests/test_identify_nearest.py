@@ -157,3 +157,29 @@ def test_a_lone_image_is_its_own_estimate_of_the_prompt() -> None:
         np.testing.assert_allclose(
             answers.scores[row], likeness(view.x - centre, effects), atol=2e-6
         )
+
+
+@pytest.mark.parametrize("kind", ["whole", "uneven"])
+@pytest.mark.parametrize("references", ["all", 2])
+def test_together_no_image_of_the_round_is_a_reference(kind: str, references: Any) -> None:
+    problem = Problem.build(
+        made(kind, "unit"),
+        knowledge=Knowledge(prompts="matched", centred=False, references=references),
+    )
+    answers = attack(problem, NearestCentroid()).answers
+    assert answers.together is not None
+    for row, scores in list(zip(answers.rows.tolist(), answers.together, strict=True))[::3]:
+        view = seen(problem, row)
+        expected = np.full(MODELS, -np.inf)
+        for code in np.unique(view.near_model):
+            mean = view.near[view.near_model == code].mean(axis=0)
+            expected[code] = likeness(view.x, mean)
+        np.testing.assert_allclose(scores, expected, atol=2e-6)
+    few = answers.take(answers.model == 1)
+    assert few.together is not None
+    assert len(few.together) == len(few.rows)
+
+
+def test_what_is_centred_or_of_other_prompts_needs_no_other_scores_together() -> None:
+    for knowledge in ({"prompts": "other", "centred": False}, {"prompts": "matched"}):
+        assert ask(made("whole", "unit"), NearestCentroid(), **knowledge).together is None

@@ -8,7 +8,7 @@ both sides. A whitening that has seen the query must fail by the same measure.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,8 @@ from whodrew.identify.problem import Problem
 from whodrew.identify.samples import Samples
 from whodrew.identify.whitened import MIXES, FittedWhitened, WhitenedCentroid
 
+#: (corpus, models, every nth column, prompts at most) to what makes samples of a seed.
+Maker = Callable[..., Callable[[int], Samples]]
 SEEDS = 20
 MODELS = 20
 
@@ -41,8 +43,7 @@ class Brief(WhitenedCentroid):
     """Chooses among fewer strengths, for the sake of time."""
 
     def options(self, *, matched: bool) -> tuple[Option, ...]:
-        every = super().options(matched=matched)
-        return every[::5] if matched else every
+        return super().options(matched=matched)[:: 13 if matched else 3]
 
 
 class Leaky(Brief):
@@ -64,6 +65,13 @@ ATTACKERS: dict[str, tuple[Identifier, bool]] = {
     "neighbours": (KNearest(), True),
     "probe": (LinearProbe(), True),
 }
+QUICK = ["plain", "centred", "neighbours"]
+SHAPES: list[tuple[int, Scale]] = [
+    (16, "unit"),
+    (200, "standardise"),
+    (200, "unit"),
+    (16, "standardise"),
+]
 
 
 @dataclass(frozen=True)
@@ -106,19 +114,20 @@ def attacked(
     identifier: Identifier,
     *,
     hidden: tuple[int, ...] = (),
+    deals: int = 1,
     measure: Callable[[Answers], float] = off_chance,
     **knowledge: Any,
 ) -> Found:
-    alone, together = [], []
-    for seed in range(SEEDS):
-        built = Problem.build(make(seed), knowledge=Knowledge(**knowledge), seed=seed)
-        samples = built.references
-        problem = Problem(samples, samples, built.knowledge, seed, hidden=hidden)
+    alone, together = np.zeros((2, SEEDS, deals))
+    for seed, deal in np.ndindex(SEEDS, deals):
+        samples = make(deals * seed + deal)
+        built = Problem.build(samples, knowledge=Knowledge(**knowledge), seed=seed)
+        problem = replace(built, hidden=hidden)
         answers = attack(problem, identifier).answers
-        alone.append(measure(answers))
+        alone[seed, deal] = measure(answers)
         joint = assign(problem, answers)
-        together.append(float((joint.answer == joint.model).mean()) - joint.chance)
-    return Found(np.array(alone), np.array(together))
+        together[seed, deal] = (joint.answer == joint.model).mean() - joint.chance
+    return Found(alone.mean(axis=1), together.mean(axis=1))
 
 
 def at_chance(differences: Array) -> bool:
@@ -147,10 +156,15 @@ def noise(seed: int, dimension: int, scale: Scale, kind: str) -> Samples:
     )
 
 
-@pytest.mark.parametrize("attacker", ATTACKERS)
+@pytest.mark.parametrize(
+    ("attacker", "dimension", "scale"),
+    [
+        (attacker, *shape)
+        for attacker in ATTACKERS
+        for shape in (SHAPES[:2] if attacker == "probe" else SHAPES)
+    ],
+)
 @pytest.mark.parametrize("prompts", ["matched", "other"])
-@pytest.mark.parametrize("dimension", [16, 200])
-@pytest.mark.parametrize("scale", ["unit", "standardise"])
 def test_random_vectors(attacker: str, prompts: Prompts, dimension: int, scale: Scale) -> None:
     identifier, centred = ATTACKERS[attacker]
     found = attacked(
@@ -166,16 +180,23 @@ def test_random_vectors(attacker: str, prompts: Prompts, dimension: int, scale: 
 @pytest.mark.parametrize("prompts", ["matched", "other"])
 def test_random_vectors_of_more_dimensions_than_references(prompts: Prompts) -> None:
     assert Library(noise(0, 200, "unit", "thin"), np.arange(5)).thin
-    found = attacked(
-        lambda seed: noise(seed, 200, "unit", "thin"), WhitenedCentroid(), prompts=prompts
-    )
+    found = attacked(lambda seed: noise(seed, 200, "unit", "thin"), Brief(), prompts=prompts)
     assert at_chance(found.alone), told(found.alone)
     assert at_chance(found.together), told(found.together)
 
 
+def test_every_strength_there_is_to_choose() -> None:
+    found = attacked(
+        lambda seed: noise(seed, 16, "unit", "thin"), WhitenedCentroid(), prompts="matched"
+    )
+    assert at_chance(found.alone), told(found.alone)
+
+
 @pytest.mark.parametrize("attacker", ATTACKERS)
 @pytest.mark.parametrize("prompts", ["matched", "other"])
-@pytest.mark.parametrize("options", [{"references": 1}, {"hidden": (2, 3, 11)}], ids=["1", "hidden"])
+@pytest.mark.parametrize(
+    "options", [{"references": 1}, {"hidden": (2, 3, 11)}], ids=["1", "hidden"]
+)
 def test_other_knowledge(attacker: str, prompts: Prompts, options: dict[str, Any]) -> None:
     identifier, centred = ATTACKERS[attacker]
     found = attacked(
@@ -202,8 +223,7 @@ def test_cells_of_all_sizes_and_none(attacker: str, prompts: Prompts) -> None:
     assert at_chance(found.alone), told(found.alone)
 
 
-@pytest.mark.parametrize("prompts", ["matched", "other"])
-@pytest.mark.parametrize("kind", ["even", "thin"])
+@pytest.mark.parametrize(("prompts", "kind"), [("matched", "thin"), ("other", "even")])
 def test_a_whitening_that_has_seen_the_query_is_caught(prompts: Prompts, kind: str) -> None:
     found = attacked(lambda seed: noise(seed, 200, "unit", kind), Leaky(), prompts=prompts)
     assert not at_chance(found.alone), told(found.alone)
@@ -230,15 +250,18 @@ def encoded(folder: Path, target: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def real(corpora: Path, shared_folder: Path) -> Callable[[str, int, int], Callable[[int], Samples]]:
+def real(corpora: Path, shared_folder: Path) -> Maker:
     """Returns a maker of arenas: (corpus, models, every nth column) to seed to samples."""
 
-    def maker(corpus: str, models: int, step: int) -> Callable[[int], Samples]:
+    def maker(
+        corpus: str, models: int, step: int, most: int | None = None
+    ) -> Callable[[int], Samples]:
         source = corpora / corpus
         path = made_once(shared_folder, f"{corpus}.npz", lambda out: encoded(source, out))
         with np.load(path) as kept:
             vectors, prompts = kept["vectors"][:, ::step], kept["prompts"]
         order = np.argsort(prompts, kind="stable")
+        order = order[np.isin(prompts[order], np.unique(prompts)[:most])]
         dealt = [f"m{place % models:02d}" for place in range(len(order))]
         whole = Samples.build(
             vectors[order], models=dealt, prompts=prompts[order].tolist(), scale="standardise"
@@ -249,26 +272,59 @@ def real(corpora: Path, shared_folder: Path) -> Callable[[str, int, int], Callab
     return maker
 
 
-REAL: list[tuple[str, int, Prompts]] = [
-    ("early3", 9, "matched"),
-    ("early3", 9, "other"),
-    ("modern24", 24, "other"),
+REAL: list[tuple[str, str, int, Prompts]] = [
+    *((attacker, "early3", 9, "matched") for attacker in QUICK[1:]),
+    *((attacker, "early3", 9, "other") for attacker in QUICK),
+    *((attacker, "modern24", 12, "matched") for attacker in ATTACKERS if attacker != "plain"),
+    *((attacker, "modern24", 24, "other") for attacker in ATTACKERS),
 ]
 
 
-@pytest.mark.parametrize("step", [8, 4], ids=["full", "thin"])
-@pytest.mark.parametrize(("corpus", "models", "prompts"), REAL)
-@pytest.mark.parametrize("attacker", ATTACKERS)
+@pytest.mark.parametrize(("attacker", "corpus", "models", "prompts"), REAL)
 def test_real_images_dealt_anew(
-    real: Callable[[str, int, int], Callable[[int], Samples]],
+    real: Maker,
     attacker: str,
     corpus: str,
     models: int,
     prompts: Prompts,
-    step: int,
 ) -> None:
+    """Every eighth column: fewer dimensions than references."""
     identifier, centred = ATTACKERS[attacker]
-    make = real(corpus, models, step)
-    found = attacked(make, identifier, prompts=prompts, centred=centred)
+    found = attacked(
+        real(corpus, models, 8),
+        identifier,
+        deals=3 if corpus == "early3" else 1,
+        prompts=prompts,
+        centred=centred,
+    )
     assert at_chance(found.alone), told(found.alone)
     assert at_chance(found.together), told(found.together)
+
+
+def test_real_images_of_more_dimensions_than_references(
+    real: Maker,
+) -> None:
+    make = real("modern24", 24, 5, 12)
+    assert Library(make(0), np.arange(12)).thin
+    found = attacked(make, Brief(), prompts="other")
+    assert at_chance(found.alone), told(found.alone)
+    assert at_chance(found.together), told(found.together)
+
+
+def test_the_papers_rule_is_a_little_too_hard_on_itself(
+    real: Maker,
+) -> None:
+    """Plain and matched it leaves out the query alone, so that the true model has one
+    reference fewer than its rivals. Images of a prompt have much in common, and the mean of
+    more of them is nearer to all: measured over 100 deals of early3 into 3, 6 and 9 models,
+    the true model is named 1.7, 1.9 and 1.6 points less often than chance (standard error
+    0.2). With as many references of each model, or naming together, it is at chance.
+    """
+    make = real("early3", 9, 8)
+    found = attacked(make, NearestCentroid(), deals=3, prompts="matched", centred=False)
+    assert -0.04 < found.alone.mean() < -0.005, told(found.alone)
+    assert at_chance(found.together), told(found.together)
+    even = attacked(
+        make, NearestCentroid(), deals=3, prompts="matched", centred=False, references=1
+    )
+    assert at_chance(even.alone), told(even.alone)

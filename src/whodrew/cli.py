@@ -17,34 +17,17 @@ from whodrew.terminal import Terminal, print_json, show_audit
 app = typer.Typer(
     name="whodrew",
     help="How blind is a blind text-to-image arena, really?",
-    no_args_is_help=False,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 
 
-class KnowledgeName(StrEnum):
-    """What references the attacker has."""
-
-    matched = "matched"
-    other = "other"
-    auto = "auto"
-
-
-class ShownName(StrEnum):
-    """How the arena shows images."""
-
-    any = "any"
-    each_once = "each-once"
-    auto = "auto"
-
-
-class LayoutName(StrEnum):
-    """Which folder level is which."""
-
-    model_prompt = "model/prompt"
-    prompt_model = "prompt/model"
+KnowledgeName = StrEnum(
+    "KnowledgeName", [("matched", "matched"), ("other", "other"), ("auto", "auto")]
+)
+ShownName = StrEnum("ShownName", [("any", "any"), ("each_once", "each-once"), ("auto", "auto")])
+LayoutName = StrEnum("LayoutName", [("first", "model/prompt"), ("second", "prompt/model")])
 
 
 def option(*names: str, help: str, **more: Any) -> Any:  # noqa: A002 - typer's own name
@@ -62,12 +45,12 @@ Json = Annotated[
     option("--json", help="'-' prints the result as JSON on standard output.", metavar="-"),
 ]
 Quiet = Annotated[bool, option("--quiet", help="Print nothing for people but errors.")]
-Seed = Annotated[int, option("--seed", help="Seeds everything.")]
+Seed = Annotated[int, option("--seed", help="Seeds everything.", min=0)]
 Layout = Annotated[
     LayoutName | None, option("--layout", help="Which folder level is which; guessed if not given.")
 ]
 Workers = Annotated[
-    int | None, option("--workers", help="Threads that encode; one a processor if not given.", min=1)
+    int | None, option("--workers", help="Threads that encode, else one a processor.", min=1)
 ]
 Encoders = Annotated[
     list[str], option("--encoder", help="Encoder; several may be given. See 'whodrew encoders'.")
@@ -128,10 +111,7 @@ def embed(
     store: Annotated[Path, option("--store", help="Folder of the embedding store.")],
     encoder: Annotated[str, option("--encoder", help="See 'whodrew encoders'.")] = "fingerprint",
     canonical: Annotated[
-        int | None,
-        option(
-            "--canonical", help="Bring images to SIZE×SIZE, JPEG quality 85, first.", metavar="SIZE"
-        ),
+        int | None, option("--canonical", help="Bring images to SIZE×SIZE first.", metavar="SIZE")
     ] = None,
     layout: Layout = None,
     workers: Workers = None,
@@ -416,7 +396,3 @@ def _hint(error: Any) -> str:
 def _fail(message: str, code: int) -> int:
     print(f"error: {' '.join(message.split())}", file=sys.stderr)
     return code
-
-
-if __name__ == "__main__":
-    main()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from whodrew.embed import Progress
 
 SHOWN_BAD = 20
+WIDTH = 140  # of tables in a log, which has no width of its own
 
 
 class Terminal:
@@ -101,7 +103,8 @@ class Terminal:
             table.add_column(column, overflow="fold")
         for row in rows:
             table.add_row(*row)
-        Console(stderr=True, markup=False).print(table)
+        width = None if sys.stderr.isatty() else WIDTH
+        Console(stderr=True, markup=False, width=width).print(table)
 
 
 def duration(seconds: float) -> str:
@@ -114,8 +117,16 @@ def duration(seconds: float) -> str:
 
 
 def print_json(values: Any) -> None:
-    """Prints a result object on standard output."""
-    sys.stdout.write(json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    """Prints a result object on standard output; a reader who has gone is no error."""
+    text = json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(values, indent=1, allow_nan=False)
+    try:
+        print(text, flush=True)  # noqa: T201
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def show_audit(terminal: Terminal, result: Audit) -> None:

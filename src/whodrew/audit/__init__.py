@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from whodrew.audit.identification import Identification
 from whodrew.audit.options import AuditOptions
 from whodrew.audit.result import AttackResult, Audit
 from whodrew.audit.run import audit
 from whodrew.audit.write import write_audit
 from whodrew.callable_package import make_callable
 
-__all__ = ["AttackResult", "Audit", "AuditOptions", "audit", "write_audit"]
+__all__ = ["AttackResult", "Audit", "AuditOptions", "Identification", "audit", "write_audit"]
 
 make_callable(__name__, "whodrew.audit.run:audit")

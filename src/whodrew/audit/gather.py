@@ -19,6 +19,8 @@ from whodrew.errors import InputError
 from whodrew.identify.samples import Ints, Samples
 
 LABELS = ("image_id", "path", "item", "model", "prompt_id", "prompt", "seed")
+TOO_LARGE = 1e15
+NO_PROMPT = "no prompt_id"
 CONTAINER = ("width", "height", "format", "thumbnail")
 
 
@@ -82,11 +84,16 @@ def gather(table: pa.Table, card: EncoderCard) -> Gathered:
     """
     vectors = embedding_matrix(table)
     labels = _labels(table)
-    keep, bad = _usable(labels)
+    keep, bad = _usable(labels, _largest(vectors))
     if not keep.all():
         labels = labels.filter(pa.array(keep))
         vectors = vectors[keep]
     if len(labels) == 0:
+        if bad and bad[0].reason != NO_PROMPT:
+            raise InputError(
+                f"no embedding can be used, {len(bad)} are bad, the first: "
+                f"{bad[0].item}: {bad[0].reason}"
+            )
         raise InputError(
             "no embedding has a prompt_id: add the columns prompt_id and model to the store, "
             "or give the arena of images it was made from"
@@ -107,7 +114,14 @@ def _labels(table: pa.Table) -> pa.Table:
     return pa.table(columns)
 
 
-def _usable(labels: pa.Table) -> tuple[npt.NDArray[np.bool_], tuple[BadItem, ...]]:
+def _largest(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Returns (N,) the largest number of each row, by size."""
+    return np.asarray(np.maximum(vectors.max(axis=1), -vectors.min(axis=1)))
+
+
+def _usable(
+    labels: pa.Table, largest: npt.NDArray[np.float32]
+) -> tuple[npt.NDArray[np.bool_], tuple[BadItem, ...]]:
     items = labels["item"].to_pylist()
     prompts = labels["prompt_id"].to_pylist()
     models = labels["model"].to_pylist()
@@ -120,7 +134,9 @@ def _usable(labels: pa.Table) -> tuple[npt.NDArray[np.bool_], tuple[BadItem, ...
     ):
         reason = None
         if prompt is None:
-            reason = "no prompt_id"
+            reason = NO_PROMPT
+        elif largest[row] > TOO_LARGE:
+            reason = f"its embedding holds {largest[row]:.2g}, too large to be squared"
         elif model is not None:
             first = seen.setdefault((model, prompt, seed), item)
             if first is not item:

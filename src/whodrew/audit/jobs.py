@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from whodrew.audit.figures import answer_for_curves, figures_of
 from whodrew.audit.gather import Gathered
 from whodrew.audit.options import AuditOptions
-from whodrew.audit.result import AttackResult
+from whodrew.audit.result import AttackResult, file_name
 from whodrew.audit.sources import Embedded
 from whodrew.errors import UsageError
 from whodrew.identify.attack import Attack, attack
 from whodrew.identify.curves import Curves, by_models, by_references
 from whodrew.identify.knowledge import Knowledge, Prompts, Shown
-from whodrew.identify.problem import Problem
+from whodrew.identify.parallel import one_thread_each, side_by_side
+from whodrew.identify.problem import LARGE, Problem
 from whodrew.identify.registry import get_identifier
 from whodrew.identify.samples import Ints, Samples
 from whodrew.measure.container import ContainerFigure
 
 Said = Callable[[str], None]
-SMALL = 20_000
 
 
 @dataclass(frozen=True)
@@ -89,15 +85,14 @@ class Job:
     @property
     def slug(self) -> str:
         """Start of the names of its tables."""
-        parts = [
+        return file_name(
             self.view.encoder,
             f"c{self.view.canonical}" if self.view.canonical else "",
             self.identifier,
             "" if self.problem.knowledge.centred else "plain",
             self.problem.knowledge.prompts,
             "elsewhere" if self.view.references_from else "",
-        ]
-        return "-".join(part for part in parts if part).replace("/", "-")
+        )
 
 
 def jobs_of(view: View, options: AuditOptions) -> list[Job]:
@@ -128,20 +123,16 @@ def jobs_of(view: View, options: AuditOptions) -> list[Job]:
 def run_jobs(
     jobs: list[Job], options: AuditOptions, family: Ints | None, said: Said
 ) -> list[tuple[Attack, list[AttackResult]]]:
-    """Runs attacks; small ones side by side, each on one thread of linear algebra.
-
-    Threads of linear algebra spin while they wait for each other, which on matrices of
-    this size costs more than they save; large attacks run one by one on all of them.
-    """
+    """Runs attacks: small ones side by side, large ones one by one, prompts side by side."""
 
     def run(job: Job) -> tuple[Attack, list[AttackResult]]:
         said(job.words)
         return run_job(job, options, family)
 
-    if any(len(job.problem.references) > SMALL for job in jobs):
-        return [run(job) for job in jobs]
-    with threadpool_limits(limits=1), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        return list(pool.map(run, jobs))
+    if any(len(job.problem.references) > LARGE for job in jobs):
+        with one_thread_each():
+            return [run(job) for job in jobs]
+    return side_by_side(run, jobs)
 
 
 def run_job(

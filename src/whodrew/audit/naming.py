@@ -24,6 +24,7 @@ from whodrew.arena import (
     thumbnail_digest,
 )
 from whodrew.audit.gather import Gathered, duplicate_groups
+from whodrew.audit.identification import Identification
 from whodrew.audit.options import FALSE_ALARM
 from whodrew.audit.run import canonical_size, container_figure
 from whodrew.audit.sources import Report, Source, embedded, open_source
@@ -42,42 +43,6 @@ from whodrew.identify.samples import Floats, Samples
 NEAREST = 3
 BATCH = 16
 NO_PROMPT = "\0asked"
-
-
-@dataclass(frozen=True)
-class Identification:
-    """What was answered for one image.
-
-    Attributes:
-        image: the file.
-        answer: a model, or ``unknown``.
-        reason: why, in one line.
-        ranked: (model, calibrated probability), the likeliest first.
-        knowledge: what the answer rests on.
-        nearest: the most similar references.
-        bad: whether the image could not be read.
-    """
-
-    image: str
-    answer: str
-    reason: str
-    ranked: tuple[tuple[str, float], ...]
-    knowledge: Knowledge
-    nearest: tuple[dict[str, Any], ...]
-    bad: bool = False
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns JSON-ready values."""
-        return {
-            "image": self.image,
-            "answer": self.answer,
-            "reason": self.reason,
-            "ranked": [
-                {"model": model, "probability": probability} for model, probability in self.ranked
-            ],
-            "knowledge": self.knowledge.to_dict(),
-            "nearest": list(self.nearest),
-        }
 
 
 @dataclass(frozen=True)
@@ -158,6 +123,10 @@ def identify(  # noqa: PLR0913 - the options of the command
         raise UsageError(f"--top is {top}: give 1 or more")
     if not 0 < false_alarm < 1:
         raise UsageError(f"--false-alarm is {false_alarm}: give a share between 0 and 1")
+    if seed < 0:
+        raise UsageError(f"--seed is {seed}: give 0 or more")
+    if workers is not None and workers < 1:
+        raise UsageError(f"--workers is {workers}: give 1 or more")
     paths = _expand([images] if isinstance(images, str | Path) else images)
     source = open_source(references, layout)
     for note in source.notes:
@@ -165,6 +134,11 @@ def identify(  # noqa: PLR0913 - the options of the command
     known, size = _references(
         source, encoder, canonical, paths, store, workers=workers, report=report, said=said
     )
+    if known.card.name not in ENCODERS.names():
+        raise UsageError(
+            f"the references are embeddings by {known.card.name!r}, which is no encoder of this "
+            f"installation ({', '.join(ENCODERS.names())}): give their images as references"
+        )
     drawn = get_encoder(known.card.name)
     if drawn.card.dimension != known.card.dimension:
         raise UsageError(
@@ -194,12 +168,11 @@ def _expand(images: Sequence[str | Path]) -> list[str]:
     for given in images:
         path = Path(given)
         if path.is_dir():
-            found = list_images(path)
-            if not found:
-                raise InputError(f"{path} holds no image")
-            paths += [str(one) for one in found]
-        else:
+            paths += [str(one) for one in list_images(path)]
+        elif path.exists():
             paths.append(str(path))
+        else:
+            raise InputError(f"{path}: no such file or folder; name images, or folders of images")
     if not paths:
         raise InputError("no image given: name files or folders of images")
     return list(dict.fromkeys(paths))
@@ -303,7 +276,8 @@ def _problem(read: list[_Read], known: Gathered, asked: _Asked) -> Problem:
     models = sorted({name for name in known.column("model") if name is not None})
     if len(models) < 2:
         raise InputError(
-            f"the references show {len(models)} models with a name: naming needs at least 2"
+            f"the references show {len(models)} model{'' if len(models) == 1 else 's'} with a "
+            "name: naming needs at least 2"
         )
     prompts = sorted({*known.column("prompt_id"), prompt})
     references = known.samples(model_names=models, prompt_names=prompts, group=group[:count])

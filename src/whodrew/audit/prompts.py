@@ -10,6 +10,7 @@ import pyarrow as pa
 from scipy.cluster.hierarchy import linkage
 from scipy.spatial.distance import squareform
 
+from whodrew.audit.result import file_name
 from whodrew.identify.attack import Attack
 from whodrew.identify.knowledge import Knowledge
 from whodrew.measure.intervals import Doubles, interval, ratio, resample_counts
@@ -180,7 +181,7 @@ def similarity_of(
     off = ~np.eye(len(present), dtype=bool)
     first, second = np.nonzero(np.isfinite(distance) & off)
     names = np.array(models, dtype=object)[present]
-    name = f"similarity-{encoder}.parquet"
+    name = f"similarity-{file_name(encoder)}.parquet"
     table = pa.table(
         {
             "model_a": pa.array(names[first], pa.string()),

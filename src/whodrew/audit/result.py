@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -15,6 +17,20 @@ from whodrew.measure.container import ContainerFigure
 from whodrew.measure.intervals import Rate
 
 SCHEMA = "whodrew.audit/1"
+LONGEST = 120
+
+
+def file_name(*parts: str) -> str:
+    """Returns a name for a file that cannot leave its folder, whatever the parts hold.
+
+    Names of encoders come from cards and file names that strangers wrote. Where one had to
+    be changed a hash of it is appended, so that different names stay different.
+    """
+    given = "-".join(part for part in parts if part)
+    plain = re.sub(r"[^A-Za-z0-9._+-]+", "-", given)[:LONGEST].lstrip(".-")
+    if plain and plain == given:
+        return plain
+    return f"{plain or 'unnamed'}-{hashlib.blake2b(given.encode(), digest_size=4).hexdigest()}"
 
 
 def figure(values: dict[str, Any], name: str, rate: Rate | None, reason: str | None = None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sized
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -80,14 +80,12 @@ def _audit(
         references = open_source(options.reference_arena, options.layout)
         for note in references.notes:
             said(f"references: {note}")
+    if source.arena is not None:
+        _check_models(source.name, source.arena.images["model"].drop_null().unique(), options)
     views = list(_views(source, references, options, out, report, said))
     first = views[0]
     samples = first.samples
-    if len(samples.models) < 2:
-        raise InputError(
-            f"{source.name} shows {len(samples.models)} model"
-            f"{'' if len(samples.models) == 1 else 's'}: naming needs images of at least 2"
-        )
+    _check_models(source.name, samples.models, options)
     families, family, bad = _families(options, source, samples)
     container = first.container
     canonical = first.canonical
@@ -130,6 +128,22 @@ def _audit(
         headline=headline_of(ordered, container, canonical, synthetic=source.synthetic),
         tables=tables,
     )
+
+
+def _check_models(source: str, models: Sized, options: AuditOptions) -> None:
+    """Refuses an arena with too few models, before anything is encoded where it can."""
+    count = len(models)
+    if count < 2:
+        raise InputError(
+            f"{source} shows {count} model{'' if count == 1 else 's'}: "
+            "naming needs images of at least 2"
+        )
+    if options.hide_models is not None and count - options.hide_models < 2:
+        most = f"give at most {count - 2}" if count > 2 else "leave it out"
+        raise UsageError(
+            f"--hide-models {options.hide_models} leaves fewer than 2 of the {count} models "
+            f"of {source} known: {most}"
+        )
 
 
 def _views(

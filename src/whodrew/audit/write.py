@@ -19,6 +19,7 @@ from whodrew.report import write_report
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
 MOST_PIXELS = 64_000_000
+KINDS = ("answers", "confusion", "similarity")
 
 
 @contextmanager
@@ -41,17 +42,30 @@ def working_folder(out: str | Path | None) -> Iterator[Path]:
 
 
 def write_audit(result: Audit, out: Path) -> None:
-    """Writes tables, ``audit.json`` and ``report.html``, each whole or not at all."""
-    tables = out / "tables"
+    """Writes tables, ``audit.json`` and ``report.html``, each whole or not at all.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    try:
+        _write_tables(result, out / "tables")
+        write_json(result.to_dict(), out / "audit.json")
+        write_report(out, image=open_for_thumbnail)
+    except OSError as error:
+        what = error.filename or out
+        raise InputError(f"cannot write {what}: {error.strerror or error}") from error
+
+
+def _write_tables(result: Audit, tables: Path) -> None:
+    """Writes tables, and removes those of an earlier run; other people's files stay."""
     tables.mkdir(parents=True, exist_ok=True)
-    for stale in set(tables.glob("*.parquet")) - {tables / name for name in result.tables}:
-        stale.unlink()
+    for file in tables.glob("*.parquet"):
+        if file.name not in result.tables and file.name.split("-")[0] in KINDS:
+            file.unlink()
     for name, table in result.tables.items():
         temporary = tables / f".{name}.tmp"
         pq.write_table(table, temporary)
         temporary.replace(tables / name)
-    write_json(result.to_dict(), out / "audit.json")
-    write_report(out, image=open_for_thumbnail)
 
 
 def write_json(values: Any, file: Path) -> None:

@@ -57,7 +57,7 @@ def assign(problem: Problem, answers: Answers) -> Assigned:
 
     Args:
         problem: what was asked.
-        answers: scores, as if each image were shown alone.
+        answers: scores of each image.
     """
     number = shown_rounds(problem, answers)
     shown = np.flatnonzero(number != NONE)
@@ -67,10 +67,11 @@ def assign(problem: Problem, answers: Answers) -> Assigned:
     ends = np.r_[starts[1:], len(key)].astype(np.int64)
     answer = np.full(len(answers.rows), UNKNOWN, dtype=np.int64)
     chances = []
+    every = answers.scores if answers.together is None else answers.together
     for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
         members = order[start:end]
         pool = np.unique(answers.model[members])
-        scores = answers.scores[np.ix_(members, pool)].astype(np.float64)
+        scores = every[np.ix_(members, pool)].astype(np.float64)
         able = np.isfinite(scores)
         pool, able, scores = (
             pool[able.any(axis=0)],

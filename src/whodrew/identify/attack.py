@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy.special import log_softmax
 
-from whodrew.identify.base import Identifier, Option
+from whodrew.identify.base import Fitted, Identifier, Option, ScoresTogether
 from whodrew.identify.calibrate import Choice, Rehearsed, choose
-from whodrew.identify.problem import Problem
+from whodrew.identify.parallel import side_by_side
+from whodrew.identify.problem import LARGE, Block, Problem
 from whodrew.identify.samples import Floats, Ints, Mask
 
 
@@ -24,6 +26,8 @@ class Answers:
         scores: (n, M) higher is likelier, -inf for models that are no candidates.
         temperature: (n,) chosen without the query's fold.
         tuned: whether temperatures were fitted at all.
+        together: (n, M) scores for naming the images of a round together, where references
+            differ from those of naming each alone; ``None`` where ``scores`` serve for both.
     """
 
     rows: Ints
@@ -32,6 +36,7 @@ class Answers:
     scores: Floats
     temperature: Floats
     tuned: bool
+    together: Floats | None = None
 
     def log_probabilities(self) -> Floats:
         """Returns (n, M) calibrated log-probabilities."""
@@ -47,6 +52,7 @@ class Answers:
             self.scores[keep],
             self.temperature[keep],
             self.tuned,
+            None if self.together is None else self.together[keep],
         )
 
 
@@ -94,20 +100,31 @@ def score(
     prompts: Ints | None = None,
 ) -> Answers:
     """Scores every query, or those of some prompts, with choices already made."""
-    rows, scores = [], []
     folds = problem.folds
     wanted = None if prompts is None else frozenset(np.asarray(prompts).tolist())
-    fitted_for: frozenset[int] | None = None
-    fitted = None
-    for excluded, block in problem.groups(wanted):
-        without = excluded
+
+    @lru_cache(maxsize=2 if identifier.by_fold else 0)
+    def fit(without: frozenset[int]) -> Fitted:
+        return identifier.fit(problem.library, without, centred=problem.knowledge.centred)
+
+    def answer(group: tuple[frozenset[int], Block]) -> tuple[Ints, Floats, Floats | None]:
+        without, block = group
         if identifier.by_fold:
             without |= frozenset(np.flatnonzero(folds == folds[block.prompt]).tolist())
-        if fitted is None or without != fitted_for:
-            fitted = identifier.fit(problem.library, without, centred=problem.knowledge.centred)
-            fitted_for = without
-        scores.append(fitted.score(block, (choices[folds[block.prompt]].option,))[0])
-        rows.append(block.rows)
+        fitted = fit(without)
+        alone = fitted.score(block, (choices[folds[block.prompt]].option,))[0]
+        joint = fitted.score_together(block) if isinstance(fitted, ScoresTogether) else None
+        return block.rows, alone, joint
+
+    groups = problem.groups(wanted)
+    if len(problem.references) > LARGE:
+        problem.library.prepare(scatter=identifier.scatter)
+        found = side_by_side(answer, groups)
+    else:
+        found = [answer(group) for group in groups]
+    rows = [one for one, _, _ in found]
+    scores = [one for _, one, _ in found]
+    together = [one for _, _, one in found if one is not None]
     if not rows:
         models = len(problem.references.models)
         asked, values = np.empty(0, dtype=np.int64), np.empty((0, models), dtype=np.float32)
@@ -124,4 +141,5 @@ def score(
         scores=values[order],
         temperature=temperatures[folds[prompt]],
         tuned=all(choice.tuned for choice in choices),
+        together=np.concatenate(together)[order] if together else None,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +35,19 @@ class Fitted(Protocol):
 
     def score(self, block: Block, options: tuple[Option, ...]) -> Floats:
         """Returns (options, n, M) scores, higher for likelier models, -inf for none."""
+        ...
+
+
+@runtime_checkable
+class ScoresTogether(Protocol):
+    """A fitted identifier whose references differ when images are named together.
+
+    Under matched knowledge the references of a round are the generations that it does not
+    show, of every model.
+    """
+
+    def score_together(self, block: Block) -> Floats | None:
+        """Returns (n, M) scores from the references of the round, or ``None`` as ``score``'s."""
         ...
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
 
 from whodrew.identify.base import Identifier, Option
-from whodrew.identify.problem import Problem
+from whodrew.identify.parallel import side_by_side
+from whodrew.identify.problem import LARGE, Problem
 from whodrew.identify.samples import Floats, Ints
 
 MOST_QUERIES = 1500
@@ -16,6 +18,8 @@ FEW_QUERIES = 400
 PLENTY = 20
 COARSE = np.logspace(-2.5, 1.5, 13)
 WORST = 1e3
+
+Part = tuple[Ints, int, int, Floats]
 
 
 @dataclass(frozen=True)
@@ -74,31 +78,37 @@ def rehearse(problem: Problem, identifier: Identifier, options: tuple[Option, ..
     folds, count = problem.folds, int(problem.folds.max(initial=-1)) + 1
     rng = np.random.default_rng([problem.seed, 3])
     chosen = {fold: _prompts(problem, fold, rng) for fold in range(count)}
-    rows, fold_of, other_of, scores = [], [], [], []
-    for first in range(count):
-        for second in range(first + 1, count):
-            without = np.flatnonzero((folds == first) | (folds == second))
-            if len(without) == len(folds):
-                continue
-            left_out = frozenset(without.tolist())
-            fitted = identifier.fit(
-                problem.library,
-                left_out,
-                centred=problem.knowledge.centred,
-            )
-            for fold, other in ((first, second), (second, first)):
-                for prompt in chosen[fold]:
-                    block = problem.block(prompt)
-                    keep = problem.apart_from(block, left_out)
-                    if problem.matched and keep.any():
-                        keep &= block.round == block.round[keep].min()
-                    block = block.only(keep)
-                    if len(block.rows) == 0:
-                        continue
-                    scores.append(fitted.score(block, options))
-                    rows.append(block.rows)
-                    fold_of.append(np.full(len(block.rows), fold))
-                    other_of.append(np.full(len(block.rows), other))
+
+    def pair(both: tuple[int, int]) -> list[Part]:
+        without = np.flatnonzero(np.isin(folds, both))
+        if len(without) == len(folds):
+            return []
+        left_out = frozenset(without.tolist())
+        fitted = identifier.fit(problem.library, left_out, centred=problem.knowledge.centred)
+        parts: list[Part] = []
+        for fold, other in (both, both[::-1]):
+            for prompt in chosen[fold]:
+                block = problem.block(prompt)
+                keep = problem.apart_from(block, left_out)
+                if problem.matched and keep.any():
+                    keep &= block.round == block.round[keep].min()
+                block = block.only(keep)
+                if len(block.rows):
+                    scored = fitted.score(block, options)
+                    parts.append((block.rows, fold, other, scored))
+        return parts
+
+    pairs = list(combinations(range(count), 2))
+    if len(problem.references) > LARGE:
+        problem.library.prepare(scatter=identifier.scatter)
+        found = side_by_side(pair, pairs)
+    else:
+        found = [pair(both) for both in pairs]
+    parts = [part for one in found for part in one]
+    rows = [part[0] for part in parts]
+    fold_of = [np.full(len(part[0]), part[1]) for part in parts]
+    other_of = [np.full(len(part[0]), part[2]) for part in parts]
+    scores = [part[3] for part in parts]
     empty = np.empty(0, dtype=np.int64)
     models = len(problem.references.models)
     if not rows:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
 from whodrew.identify.attack import Answers, Attack, score
-from whodrew.identify.problem import Problem
+from whodrew.identify.parallel import side_by_side
+from whodrew.identify.problem import LARGE, Problem
 from whodrew.identify.samples import NOT_KNOWN, Ints, Mask, Samples
 
 SUBSETS = 20
 PROMPTS_A_SIZE = 60
-MOST_IMAGES = 6000
+MOST_IMAGES = 4000
+LEAST_PROMPTS = 10
 SIZES = (2, 5, 10, 20, 40, 80, 160)
 REFERENCES = (1, 2, 4, 8, 16, 32, 64, 128)
 
@@ -21,6 +24,8 @@ Part = tuple[Ints, Ints, float]
 #: Turns scores into (prompts, whether right, chance), once for each way of showing.
 Answer = Callable[[Problem, Answers], dict[str, Part]]
 Curves = dict[str, list["Point"]]
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,7 @@ def curve_problem(problem: Problem) -> tuple[Problem, Ints]:
     sizes = np.bincount(problem.references.prompt, minlength=len(problem.references.prompts))
     order = np.random.default_rng([problem.seed, 7]).permutation(np.flatnonzero(sizes))
     total = np.cumsum(sizes[order])
-    kept = order[: max(int(np.searchsorted(total, MOST_IMAGES, side="right")), 10)]
+    kept = order[: max(int(np.searchsorted(total, MOST_IMAGES, side="right")), LEAST_PROMPTS)]
     if len(kept) == len(order):
         return problem, np.sort(kept)
     return _restricted(problem, lambda samples: np.isin(samples.prompt, kept)), np.sort(kept)
@@ -78,20 +83,26 @@ def by_models(base: Attack, answer: Answer) -> Curves:
     """
     problem, prompts = curve_problem(base.problem)
     present = np.unique(base.answers.model)
+    # on an arena too large to ask whole, each subset is asked about one prompt
+    turn = PROMPTS_A_SIZE // SUBSETS if problem is base.problem else 1
     curves: Curves = {}
     for size in (size for size in SIZES if size < len(present)):
         rng = np.random.default_rng([problem.seed, 8, size])
         turns = _turns(prompts, rng)
-        parts = []
-        for _ in range(SUBSETS):
-            subset = np.append(rng.choice(present, size, replace=False), NOT_KNOWN)
+        asked = [
+            (
+                np.append(rng.choice(present, size, replace=False), NOT_KNOWN),
+                np.array([next(turns) for _ in range(turn)]),
+            )
+            for _ in range(SUBSETS)
+        ]
 
-            def members(samples: Samples, subset: Ints = subset) -> Mask:
-                return np.isin(samples.model, subset)
+        def subset_part(one: tuple[Ints, Ints]) -> dict[str, Part]:
+            subset, some = one
+            small = _restricted(problem, lambda samples: np.isin(samples.model, subset))
+            return answer(small, score(small, base.identifier, base.choices, some))
 
-            small = _restricted(problem, members)
-            some = np.array([next(turns) for _ in range(PROMPTS_A_SIZE // SUBSETS)])
-            parts.append(answer(small, score(small, base.identifier, base.choices, some)))
+        parts = _each(base.problem, subset_part, asked)
         _add_point(curves, size, parts)
     return curves
 
@@ -116,14 +127,26 @@ def by_references(base: Attack, answer: Answer) -> Curves:
         return curves
     known = np.unique(problem.references.prompt)
     for number in (number for number in REFERENCES if number < len(known) - 1):
-        parts = []
-        for prompt in some.tolist():
-            chosen = rng.permutation(known[known != prompt])[:number]
-            few = replace(problem, limited_to=tuple(chosen.tolist()))
+        chosen = [
+            (prompt, rng.permutation(known[known != prompt])[:number]) for prompt in some.tolist()
+        ]
+
+        def prompt_part(one: tuple[int, Ints]) -> dict[str, Part]:
+            prompt, kept = one
+            few = replace(problem, limited_to=tuple(kept.tolist()))
             answers = score(few, base.identifier, base.choices, np.array([prompt]))
-            parts.append(answer(few, answers))
+            return answer(few, answers)
+
+        parts = _each(base.problem, prompt_part, chosen)
         _add_point(curves, number, parts)
     return curves
+
+
+def _each(problem: Problem, work: Callable[[T], R], items: list[T]) -> list[R]:
+    """Runs parts of a large arena side by side; small arenas run whole attacks so."""
+    if len(problem.references) > LARGE:
+        return side_by_side(work, items)
+    return [work(item) for item in items]
 
 
 def _turns(prompts: Ints, rng: np.random.Generator) -> Iterator[int]:

@@ -91,6 +91,7 @@ class Library:
         self.folds = folds
         count = int(samples.is_reference.sum())
         self.thin = count <= samples.dimension
+        self.filled = frozenset(np.unique(samples.prompt).tolist())
         self._scatter: dict[int, Moments] = {}
         self._plain: dict[int, Moments] = {}
 
@@ -113,10 +114,17 @@ class Library:
                 for number in np.unique(self.folds).tolist():
                     total.add(self._of_fold(number, scatter=scatter))
             else:
-                for prompt in np.flatnonzero(self.folds == fold).tolist():
+                for prompt in self._members(fold):
                     total.add(self.of_prompt(prompt, scatter=scatter))
             cache[fold] = total
         return cache[fold]
+
+    def _members(self, fold: int) -> list[int]:
+        return [p for p in np.flatnonzero(self.folds == fold).tolist() if p in self.filled]
+
+    def prepare(self, *, scatter: bool) -> None:
+        """Sums everything once, so that threads find the sums and do not repeat them."""
+        self._of_fold(WHOLE, scatter=scatter and not self.thin)
 
     def _zero(self, *, scatter: bool) -> Moments:
         return Moments.zero(len(self.samples.models), self.samples.dimension, scatter=scatter)
@@ -132,7 +140,7 @@ class Library:
         if whole:
             parts.append((1, self._of_fold(WHOLE, scatter=scatter)))
         for fold in np.unique(self.folds).tolist():
-            members = np.flatnonzero(self.folds == fold).tolist()
+            members = self._members(fold)
             gone = [prompt for prompt in members if prompt in prompts]
             left = [prompt for prompt in members if prompt not in prompts]
             chosen, sign = (gone, -1) if whole else (left, 1)
@@ -192,14 +200,15 @@ class Library:
             return FullCovariance(np.eye(int(frame.kept.sum())), 1)
         if self.thin:
             return self._thin(frame, prompts, mix)
-        residual, freedom = frame.moments.residual(frame.raw_effects)
-        matrix = residual / freedom
-        if mix < 1.0 and frame.moments.within_freedom:
-            inner = frame.moments.within / frame.moments.within_freedom
-            matrix = (1.0 - mix) * inner + mix * matrix
-        scale = 1.0 / frame.deviation
-        matrix = matrix * np.outer(scale, scale)
-        if not frame.kept.all():
+        matrix, freedom = frame.moments.residual(frame.raw_effects)
+        inner_freedom = frame.moments.within_freedom
+        share = mix if inner_freedom else 1.0
+        matrix *= share / freedom
+        if share < 1.0:
+            matrix += frame.moments.within * ((1.0 - share) / inner_freedom)
+        if not frame.native:
+            scale = 1.0 / frame.deviation
+            matrix *= np.outer(scale, scale)
             matrix = matrix[np.ix_(frame.kept, frame.kept)]
         return FullCovariance(matrix, freedom)
 

@@ -175,8 +175,9 @@ class Moments:
 
     def residual(self, effects: Doubles) -> tuple[Doubles, int]:
         """Returns the (D, D) scatter about ``a[m] + b[q]`` and its degrees of freedom."""
-        cross = self.lever.T @ effects
-        scatter = self.spread - cross - cross.T + effects.T @ self.weight @ effects
+        left = np.concatenate([self.lever, effects])
+        right = np.concatenate([effects, self.lever - self.weight @ effects])
+        scatter = self.spread - left.T @ right
         models = int(np.count_nonzero(self.images))
         return scatter, max(int(self.images.sum()) - self.prompts - models + 1, 1)
 

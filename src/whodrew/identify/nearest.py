@@ -8,22 +8,29 @@ left out of its own cell, ``c = normalise(S - x)``. Per model and centred are ex
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from whodrew.identify.base import NEVER, Fitted, Option, cosine, rounds_of
-from whodrew.identify.cells import matched_centre, other_centre, round_cells
+from whodrew.identify.base import NEVER, Fitted, Option, cosine
+from whodrew.identify.cells import assemble, cell_sums, other_centre
 from whodrew.identify.library import Frame, Library
 from whodrew.identify.problem import Block
 from whodrew.identify.samples import Floats, Ints
 
 
-@dataclass(frozen=True)
+@dataclass
 class FittedNearest:
-    """Scale and effects without some prompts."""
+    """Scale and effects without some prompts, summed up when they are needed."""
 
-    frame: Frame
+    library: Library
+    without: frozenset[int]
     centred: bool
+
+    @cached_property
+    def frame(self) -> Frame:
+        """Column scale and, per model, the centroids."""
+        return self.library.frame(self.without, scatter=False)
 
     def score(self, block: Block, options: tuple[Option, ...]) -> Floats:
         """Returns (1, n, M) cosine similarities. Cost: n M D."""
@@ -41,20 +48,22 @@ class FittedNearest:
 
     def _matched(self, block: Block) -> Floats:
         points = self.frame.scaled(block.points)
+        drawn = assemble(self.frame, points, self.frame.effects, block)
         scores = np.empty((len(block.rows), len(self.frame.known)), dtype=np.float32)
-        for number, asked in rounds_of(block):
-            cells = round_cells(points, self.frame.effects, block, number)
-            centre = matched_centre(self.frame, points, block, cells, asked)
-            found = cosine(points[block.query[asked]] - centre, cells.means - cells.middle)
-            scores[asked] = np.where(cells.counts > 0, found, NEVER)
+        for number, means in enumerate(drawn.means):
+            asked = drawn.which == number
+            found = cosine(drawn.queries[asked], means)
+            scores[asked] = np.where(drawn.counts[number] > 0, found, NEVER)
         return scores
 
     def _plain(self, block: Block) -> Floats:
         """The paper's rule: only the query's own reference is left out, exactly."""
         assert block.rounds is not None
-        points = self.frame.scaled(block.points)
+        samples = self.library.samples
+        native = samples.scale == "unit"
+        points = block.points if native else self.frame.scaled(block.points)
         whole = block.usable & (True if block.limit is None else block.rounds.place < block.limit)
-        weights = np.zeros((len(self.frame.known), len(block.model)), dtype=np.float32)
+        weights = np.zeros((len(samples.models), len(block.model)), dtype=np.float32)
         weights[block.model[whole], np.flatnonzero(whole)] = 1.0
         counts = weights.sum(axis=1)
         sums = weights @ points[block.reference]
@@ -68,6 +77,25 @@ class FittedNearest:
         else:
             left, rest = self._next(points, block, asked, code)
         scores[asked, code] = np.where(left > 0, paired_cosine(queries[asked], rest), NEVER)
+        return scores
+
+    def score_together(self, block: Block) -> Floats | None:
+        """Returns (n, M) cosine similarities to the centroids of what the round leaves.
+
+        The plain rule leaves out the query alone; among images shown together those of the
+        rivals must not stand among the references either.
+        """
+        if self.centred or block.rounds is None:
+            return None
+        native = self.library.samples.scale == "unit"
+        points = block.points if native else self.frame.scaled(block.points)
+        numbers, which = np.unique(block.round, return_inverse=True)
+        counts, sums = cell_sums(points, len(self.library.samples.models), block, numbers)
+        scores = np.empty((len(block.rows), counts.shape[1]), dtype=np.float32)
+        for number in range(len(numbers)):
+            asked = which == number
+            found = cosine(points[block.query[asked]], sums[number])
+            scores[asked] = np.where(counts[number] > 0, found, NEVER)
         return scores
 
     def _next(self, points: Floats, block: Block, asked: Ints, code: Ints) -> tuple[Floats, Floats]:
@@ -100,5 +128,5 @@ class NearestCentroid:
         return (Option(),)
 
     def fit(self, library: Library, without: frozenset[int], *, centred: bool) -> Fitted:
-        """Fits the column scale and, per model, the centroids."""
-        return FittedNearest(library.frame(without, scatter=False), centred)
+        """Fits nothing yet: the paper's rule needs no other prompt under ``unit`` scale."""
+        return FittedNearest(library, without, centred)

@@ -22,6 +22,8 @@ from whodrew.identify.rounds import (
 from whodrew.identify.samples import Floats, Ints, Mask, Samples
 
 FOLDS = 5
+#: References above which an attack runs its prompts side by side.
+LARGE = 20_000
 
 
 @dataclass(frozen=True)

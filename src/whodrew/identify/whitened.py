@@ -8,17 +8,18 @@ likelihood on held-out prompts. These definitions are whodrew's own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
-from whodrew.identify.base import NEVER, Fitted, Option, rounds_of
-from whodrew.identify.cells import matched_centre, other_centre, round_cells
+from whodrew.identify.base import NEVER, Fitted, Option
+from whodrew.identify.cells import Assembled, assemble, other_centre
 from whodrew.identify.covariance import Covariance
 from whodrew.identify.library import Frame, Library
 from whodrew.identify.problem import Block
-from whodrew.identify.samples import Floats, Ints
+from whodrew.identify.samples import Floats
 
 STRENGTHS = (0.1, 0.003, 0.01, 0.03, 0.3, 1.0, 3.0)
 MIXES = (0.5, 0.0, 1.0)
@@ -79,63 +80,49 @@ class FittedWhitened:
                 found = -half_squared_distances(white_at(option.strength), means)
                 scores[index] = np.where(self.frame.known, found, NEVER)
             return scores
-        rounds = self._rounds(block)
-        lines = np.concatenate([*(one.queries for one in rounds), *(one.means for one in rounds)])
+        lines, finish = self._lines(block)
         for mix in sorted({option.mix for option in options}):
             white_at = self._covariance(mix).whitener(lines)
             for strength in sorted({o.strength for o in options if o.mix == mix}):
-                white, effects = white_at(strength), self._effects(mix, strength)
-                queries, means = np.split(white, [len(block.rows)])
-                means = means.reshape(len(rounds), models, -1)
+                effects = self._effects(mix, strength)
+                drawn = finish(white_at(strength), effects)
                 for index, option in enumerate(options):
                     if option.mix == mix and option.strength == strength:
-                        scores[index] = self._matched(rounds, queries, means, effects, option)
+                        scores[index] = self._matched(drawn, effects, option.weight)
         return scores
 
-    def _rounds(self, block: Block) -> list[Round]:
+    def _lines(self, block: Block) -> tuple[Floats, Callable[[Floats, Floats], Assembled]]:
+        """Returns what to whiten, and what makes queries and centroids of it.
+
+        Both are linear in the points, so that the shorter of the two lists is whitened:
+        every point, or the queries and centroids of the rounds that are asked.
+        """
         points = self.frame.scaled(block.points)
-        rounds = []
-        for number, asked in rounds_of(block):
-            cells = round_cells(points, self.frame.effects, block, number)
-            centre = matched_centre(self.frame, points, block, cells, asked)
-            means = (cells.means - cells.middle).astype(np.float32)
-            queries = (points[block.query[asked]] - centre).astype(np.float32)
-            rounds.append(Round(asked, queries, means, cells.counts))
-        return rounds
+        rounds = len(np.unique(block.round))
+        models = len(self.frame.known)
+        if len(points) <= len(block.rows) + rounds * models:
+            return points, lambda white, effects: assemble(self.frame, white, effects, block)
+        drawn = assemble(self.frame, points, self.frame.effects, block)
+        lines = np.concatenate([drawn.queries, drawn.means.reshape(rounds * models, -1)])
 
-    def _matched(
-        self, rounds: list[Round], queries: Floats, means: Floats, effects: Floats, option: Option
-    ) -> Floats:
-        """Returns (n, M) scores of (n, k) white queries, round after round, in block order."""
-        scores = np.empty((len(queries), len(effects)), dtype=np.float32)
-        start = 0
-        for one, own in zip(rounds, means, strict=True):
-            trust = one.counts / np.maximum(one.counts + option.weight, 1e-9)
-            trust = np.where(self.frame.known, trust, one.counts > 0)[:, None].astype(np.float32)
-            able = self.frame.known | (one.counts > 0)
-            drawn = trust * own + (1 - trust) * effects
-            end = start + len(one.asked)
-            found = -half_squared_distances(queries[start:end], drawn)
-            scores[one.asked] = np.where(able, found, NEVER)
-            start = end
+        def split(white: Floats, _effects: Floats) -> Assembled:
+            queries, means = np.split(white, [len(block.rows)])
+            return replace(drawn, queries=queries, means=means.reshape(rounds, models, -1))
+
+        return lines, split
+
+    def _matched(self, drawn: Assembled, effects: Floats, weight: float) -> Floats:
+        """Returns (n, M) scores; centroids are drawn toward the model's effect."""
+        known = self.frame.known
+        scores = np.empty((len(drawn.queries), len(effects)), dtype=np.float32)
+        for number, (counts, own) in enumerate(zip(drawn.counts, drawn.means, strict=True)):
+            asked = drawn.which == number
+            trust = counts / np.maximum(counts + weight, 1e-9)
+            trust = np.where(known, trust, counts > 0)[:, None].astype(np.float32)
+            means = effects + trust * (own - effects)
+            found = -half_squared_distances(drawn.queries[asked], means)
+            scores[asked] = np.where(known | (counts > 0), found, NEVER)
         return scores
-
-
-@dataclass(frozen=True)
-class Round:
-    """One round's queries and cells, scaled and centred but not yet whitened.
-
-    Attributes:
-        asked: (q,) places among the block's queries.
-        queries: (q, D') queries less the prompt's effect.
-        means: (M, D') centroids of the cells less the prompt's effect.
-        counts: (M,) references behind each.
-    """
-
-    asked: Ints
-    queries: Floats
-    means: Floats
-    counts: Floats
 
 
 class WhitenedCentroid:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from whodrew.identify.parallel import side_by_side
 from whodrew.identify.samples import Floats, Ints, Mask
 from whodrew.measure.intervals import Doubles, Rate, interval, missing, resample_counts
 
@@ -131,38 +132,37 @@ def _attacker(
 ) -> dict[str, Any]:
     used, prompt = np.unique(prompt, return_inverse=True)
     counts = resample_counts(len(used), seed)
-    exact = np.zeros((len(targets), len(FIGURES)))
-    resampled = np.zeros((len(targets), len(counts), len(FIGURES)))
-    negatives = np.inf
-    for index, (code, column) in enumerate(zip(targets, columns, strict=True)):
+
+    def figures_of(target: tuple[int, Floats]) -> tuple[Doubles, Doubles, float]:
+        code, column = target
         truth = model == code
-        negatives = min(negatives, float((~truth).sum()))
         values, level = np.unique(column, return_inverse=True)
         mass = [_counted(level, side, len(values)) for side in (truth, ~truth)]
-        true, false = curves(mass[0], mass[1])
         said = _thresholded(column, truth, fold)
-        yes = np.bincount(prompt, weights=truth, minlength=len(used))
-        no = np.bincount(prompt, weights=~truth, minlength=len(used))
-        hit = np.bincount(prompt, weights=said & truth, minlength=len(used))
-        clear = np.bincount(prompt, weights=~said & ~truth, minlength=len(used))
-        exact[index] = _figures(true, false, hit.sum(), clear.sum(), yes.sum(), no.sum())
+        sides = (said & truth, ~said & ~truth, truth, ~truth)
+        sums = [_counted(prompt, side, len(used)) for side in sides]
+        exact = _figures(*curves(mass[0], mass[1]), *(one.sum() for one in sums))
 
         edges = np.unique(
             np.quantile(column[np.isfinite(column)], np.linspace(0, 1, BINS + 1)[1:-1])
         )
-        bins = np.searchsorted(edges, column, side="right")
         size = len(edges) + 1
-        flat = prompt * size + bins
-        drawn = [
-            counts @ np.bincount(flat, weights=side, minlength=len(used) * size).reshape(-1, size)
-            for side in (truth, ~truth)
+        flat = prompt * size + np.searchsorted(edges, column, side="right")
+        binned = [
+            _counted(flat, side, len(used) * size).reshape(-1, size) for side in (truth, ~truth)
         ]
-        true, false = curves(drawn[0], drawn[1])
-        sums = (counts @ hit, counts @ clear, counts @ yes, counts @ no)
-        resampled[index] = _figures(true, false, *sums)
+        drawn = [counts @ one for one in binned]
+        totals = [counts @ one for one in sums]
+        resampled = _figures(*curves(drawn[0], drawn[1]), *totals)
         # a target that a resample leaves out has no figure there
-        resampled[index, sums[2] == 0] = np.nan
-    return _rates(exact, resampled, len(used), negatives, len(targets))
+        resampled[totals[2] == 0] = np.nan
+        return exact, resampled, float((~truth).sum())
+
+    found = side_by_side(figures_of, zip(targets, columns, strict=True))
+    exact = np.stack([one for one, _, _ in found])
+    drawn = np.stack([one for _, one, _ in found])
+    negatives = min(one for _, _, one in found)
+    return _rates(exact, drawn, len(used), negatives, len(targets))
 
 
 def _counted(level: Ints, chosen: Mask, size: int) -> Doubles:

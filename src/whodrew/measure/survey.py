@@ -7,13 +7,13 @@ whodrew's own, written where the paper is silent. Memory: one prompt's images an
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from whodrew.identify.library import Library
-from whodrew.identify.samples import Floats, Ints
+from whodrew.identify.parallel import side_by_side
+from whodrew.identify.samples import Floats, Ints, Mask
 from whodrew.measure.intervals import Doubles
 
 MOST_GENERATIONS = 32
@@ -56,20 +56,32 @@ def unit(vectors: Floats) -> Floats:
     return np.asarray(vectors / np.where(length > 0, length, 1.0), dtype=np.float32)
 
 
-def prompt_vectors(library: Library) -> Iterator[tuple[int, Floats, Ints, Ints]]:
-    """Yields (prompt, (n, D) unit vectors, (n,) models, (n,) rows) of distinct images.
+def prompt_vectors(library: Library, prompt: int) -> tuple[Floats, Ints, Ints]:
+    """Returns (n, D) unit vectors, (n,) models and (n,) rows of a prompt's distinct images.
 
     Rows come in the order of image ids, by which ties of neighbours are broken.
     """
     samples = library.samples
-    for prompt in range(len(samples.prompts)):
-        rows = np.arange(len(samples))[samples.rows(prompt)]
-        rows = rows[samples.is_reference[rows]]
-        rows = rows[np.argsort(samples.image_id[rows], kind="stable")]
-        vectors = samples.vectors[rows]
-        if samples.scale == "standardise":
-            vectors = library.frame(frozenset([prompt]), scatter=False).scaled(vectors)
-        yield prompt, unit(vectors), samples.model[rows], rows
+    rows = np.arange(len(samples))[samples.rows(prompt)]
+    rows = rows[samples.is_reference[rows]]
+    rows = rows[np.argsort(samples.image_id[rows], kind="stable")]
+    vectors = samples.vectors[rows]
+    if samples.scale == "standardise" and len(rows):
+        vectors = library.frame(frozenset([prompt]), scatter=False).scaled(vectors)
+    return unit(vectors), samples.model[rows], rows
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What one prompt shows; names as in ``Survey``."""
+
+    images: int
+    asked: int
+    figures: dict[str, float]
+    intra: Doubles
+    distance: Doubles
+    together: Mask
+    sampled: bool
 
 
 def survey(library: Library, seed: int) -> Survey:
@@ -79,64 +91,59 @@ def survey(library: Library, seed: int) -> Survey:
         library: the arena's labelled images.
         seed: seeds the choice of 32 generations of larger cells.
     """
-    samples = library.samples
-    prompts, models = len(samples.prompts), len(samples.models)
-    columns = {name: np.full(prompts, np.nan) for name in _BY_PROMPT}
-    images = np.zeros(prompts, dtype=np.int64)
-    asked = np.zeros(prompts, dtype=np.int64)
-    intra = np.full((prompts, models), np.nan)
-    distance = np.zeros((models, models))
-    together = np.zeros((models, models), dtype=np.int64)
-    sampled = False
-    for prompt, vectors, model, _ in prompt_vectors(library):
-        images[prompt] = len(vectors)
-        if len(vectors) == 0:
-            continue
-        count = np.bincount(model, minlength=models).astype(np.float64)
-        sums = np.zeros((models, vectors.shape[1]))
-        np.add.at(sums, model, vectors.astype(np.float64))
-        cross = sums @ sums.T
-        own = np.diag(cross)
-        several = count > 1
-        intra[prompt, several] = 1 - (own[several] - count[several]) / (
-            count[several] * (count[several] - 1)
-        )
-        pairs = count.sum() ** 2 - (count**2).sum()
-        if pairs > 0:
-            columns["inter"][prompt] = 1 - (cross.sum() - own.sum()) / pairs
-        both = np.outer(count, count)
-        np.fill_diagonal(both, 0)
-        distance += np.where(both > 0, 1 - cross / np.maximum(both, 1), 0.0)
-        together += both > 0
-        similarity = vectors @ sums.T.astype(np.float32)
-        asked[prompt] = int(count[several].sum())
-        if several.any() and (count > 0).sum() > 1:
-            columns["silhouette"][prompt] = silhouette(similarity, model, count)
-            right, margin = leave_one_out(similarity, model, count, own)
-            columns["top1"][prompt], columns["margin"][prompt] = right.mean(), margin.mean()
-        if several.any():
-            if count.max() > MOST_GENERATIONS:
-                sampled = True
-                keep = _represent(prompt, model, seed)
-                few = distinguishability(vectors[keep], model[keep])
-            else:
-                few = distinguishability(vectors, model)
-            columns["distinguishability"][prompt] = few
+    prompts = len(library.samples.prompts)
+    library.prepare(scatter=False)
+    seen = side_by_side(lambda prompt: _see(library, prompt, seed), range(prompts))
+    together = np.sum([one.together for one in seen], axis=0)
     with np.errstate(invalid="ignore"):
-        distance = distance / together
+        distance = np.sum([one.distance for one in seen], axis=0) / together
     np.fill_diagonal(distance, 0.0)
+    columns = {
+        name: np.array([one.figures.get(name, np.nan) for one in seen]) for name in _BY_PROMPT
+    }
     return Survey(
-        images=images,
-        asked=asked,
-        intra=intra,
+        images=np.array([one.images for one in seen]),
+        asked=np.array([one.asked for one in seen]),
+        intra=np.stack([one.intra for one in seen]),
         distance=distance,
         together=together,
-        sampled=sampled,
+        sampled=any(one.sampled for one in seen),
         **columns,
     )
 
 
 _BY_PROMPT = ("distinguishability", "top1", "margin", "silhouette", "inter")
+
+
+def _see(library: Library, prompt: int, seed: int) -> _Seen:
+    vectors, model, _ = prompt_vectors(library, prompt)
+    models = len(library.samples.models)
+    member = np.zeros((models, len(model)), dtype=np.float32)
+    member[model, np.arange(len(model))] = 1.0
+    count = member.sum(axis=1).astype(np.float64)
+    sums = member @ vectors
+    cross = (sums @ sums.T).astype(np.float64)
+    own = np.diag(cross)
+    several = count > 1
+    figures: dict[str, float] = {}
+    intra = np.full(models, np.nan)
+    intra[several] = 1 - (own[several] - count[several]) / (count[several] * (count[several] - 1))
+    pairs = count.sum() ** 2 - (count**2).sum()
+    if pairs > 0:
+        figures["inter"] = 1 - (cross.sum() - own.sum()) / pairs
+    both = np.outer(count, count)
+    np.fill_diagonal(both, 0)
+    distance = np.where(both > 0, 1 - cross / np.maximum(both, 1), 0.0)
+    if several.any() and (count > 0).sum() > 1:
+        similarity = vectors @ sums.T
+        figures["silhouette"] = silhouette(similarity, model, count)
+        right, margin = leave_one_out(similarity, model, count, own)
+        figures["top1"], figures["margin"] = float(right.mean()), float(margin.mean())
+    sampled = bool(count.max(initial=0) > MOST_GENERATIONS)
+    if several.any():
+        keep = _represent(prompt, model, seed) if sampled else np.arange(len(model))
+        figures["distinguishability"] = distinguishability(vectors[keep], model[keep])
+    return _Seen(len(model), int(count[several].sum()), figures, intra, distance, both > 0, sampled)
 
 
 def _represent(prompt: int, model: Ints, seed: int) -> Ints:
