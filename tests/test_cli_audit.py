@@ -528,17 +528,17 @@ def test_no_image_is_found_through_its_own_copy(
     for attack in found["attacks"]:
         assert attack["knowledge"]["prompts"] == "other"
         assert attack["top1"]["value"] < 0.45, attack["identifier"]
-    # Where the copies are not known to be copies they give it all away, as they should here.
+    # Where the copies are not known to be copies they give it away.
     (part,) = (audits.out / "store" / "fingerprint").glob("part-*.parquet")
     (tmp_path / "told").mkdir()
     shutil.copy(part.parent / "card.json", tmp_path / "told")
     told = pq.read_table(part).select(["model", "prompt_id", "embedding"])
     pq.write_table(told, tmp_path / "told" / "all.parquet")
-    found = audits(
-        tmp_path / "told", "--identifier", "k-nearest", "--shown", "any", "--knowledge", "other"
-    )
-    named = {one["identifier"]: one["top1"]["value"] for one in found["attacks"]}
-    assert named["k-nearest"] > 0.9
+    found = audits(tmp_path / "told", "--identifier", "nearest-centroid", "--shown", "any")
+    plain = [one for one in found["attacks"] if not one["knowledge"]["centred"]]
+    named = {one["knowledge"]["prompts"]: one["top1"]["value"] for one in plain}
+    assert named["matched"] == 1
+    assert named["other"] > 0.5
 
 
 def test_bad_items_are_named_and_counted(whodrew: Shell, arena: Path, tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ AUDIT = [
     ("single --knowledge matched", "use --knowledge other, or draw more generations"),
     ("one-prompt --knowledge other", "use --knowledge matched, or add prompts"),
     ("arena --encoder fingerprnt", "did you mean fingerprint?"),
-    ("arena --identifier nearest", "did you mean nearest-centroid"),
+    ("arena --identifier centroid", "did you mean nearest-centroid"),
     ("arena --identifier zzz", "known: nearest-centroid, whitened-centroid"),
     ("arena --knowledge some", "'matched', 'other', 'auto'"),
     ("arena --shown twice", "'any', 'each-once', 'auto'"),
@@ -174,7 +174,7 @@ def test_one_store_for_several_encoders_is_refused(
 
     monkeypatch.setattr(ENCODERS, "_loaded", {**vars(ENCODERS)["_loaded"]})
     monkeypatch.setattr(ENCODERS, "_entries", {**vars(ENCODERS)["_entries"]})
-    ENCODERS.register("other", "another")(lambda: ENCODERS.get("fingerprint")())
+    ENCODERS.register("other", "another")(ENCODERS.get("fingerprint"))
     said = whodrew.refused(
         *("audit", place / "single", "--store", tmp_path / "store"),
         *("--encoder", "fingerprint", "--encoder", "other"),

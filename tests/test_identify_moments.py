@@ -33,9 +33,10 @@ def of_rows(samples: Samples, rows: slice) -> Moments:
 
 def assert_same(left: Moments, right: Moments) -> None:
     for field in fields(Moments):
-        np.testing.assert_allclose(
-            getattr(left, field.name), getattr(right, field.name), atol=1e-9, err_msg=field.name
-        )
+        one, two = getattr(left, field.name), getattr(right, field.name)
+        # (D, D) sums may be kept in single precision
+        close = 1e-9 if getattr(one, "dtype", None) != np.float32 else 2e-6
+        np.testing.assert_allclose(one, two, rtol=1e-6, atol=close, err_msg=field.name)
 
 
 def holed(seed: int = 0, dimension: int = 6) -> Samples:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from math import erf
 
 import numpy as np
@@ -51,7 +52,7 @@ def slow_equal_error(column: np.ndarray, truth: np.ndarray) -> float:
     for value in sorted(set(column.tolist()), reverse=True):
         said = column >= value
         points.append((said[~truth].mean(), 1 - said[truth].mean()))
-    for (alarm, miss), (next_alarm, next_miss) in zip(points, points[1:], strict=False):
+    for (alarm, miss), (next_alarm, next_miss) in pairwise(points):
         if next_alarm >= next_miss:
             share = (miss - alarm) / ((miss - alarm) - (next_miss - next_alarm))
             return float(alarm + share * (next_alarm - alarm))

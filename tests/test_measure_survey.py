@@ -78,7 +78,7 @@ def test_every_figure_of_a_prompt_is_that_of_loops(scale: Scale) -> None:
         sizes = np.bincount(model, minlength=MODELS)
         assert found.images[prompt] == len(model)
         assert found.asked[prompt] == sizes[sizes > 1].sum()
-        assert found.inter[prompt] == pytest.approx(distance[~same].mean(), abs=1e-6)
+        assert found.inter[prompt] == pytest.approx(distance[~same].mean(), abs=1e-5)
         assert found.silhouette[prompt] == pytest.approx(
             silhouette_score(vectors, model, metric="cosine"), abs=1e-5
         )
@@ -88,7 +88,7 @@ def test_every_figure_of_a_prompt_is_that_of_loops(scale: Scale) -> None:
         for code in range(MODELS):
             own = (model == code)[:, None] & same & off
             if own.any():
-                assert found.intra[prompt, code] == pytest.approx(distance[own].mean(), abs=1e-6)
+                assert found.intra[prompt, code] == pytest.approx(distance[own].mean(), abs=1e-5)
             else:
                 assert np.isnan(found.intra[prompt, code])
         right, margins = [], []
@@ -231,7 +231,8 @@ def test_images_come_in_the_order_of_their_ids() -> None:
     samples = holed()
     names = np.random.default_rng(0).permutation(len(samples)).astype("U8")
     library = Library(replace(samples, image_id=names), np.arange(7) % 5)
-    for prompt, vectors, model, rows in prompt_vectors(library):
+    for prompt in range(7):
+        vectors, model, rows = prompt_vectors(library, prompt)
         assert sorted(names[rows]) == names[rows].tolist()
         np.testing.assert_array_equal(samples.model[rows], model)
         assert (samples.prompt[rows] == prompt).all()

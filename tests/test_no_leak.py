@@ -161,7 +161,7 @@ def noise(seed: int, dimension: int, scale: Scale, kind: str) -> Samples:
     [
         (attacker, *shape)
         for attacker in ATTACKERS
-        for shape in (SHAPES[:2] if attacker == "probe" else SHAPES)
+        for shape in (SHAPES if attacker in {"plain", "centred"} else SHAPES[:2])
     ],
 )
 @pytest.mark.parametrize("prompts", ["matched", "other"])
@@ -273,9 +273,9 @@ def real(corpora: Path, shared_folder: Path) -> Maker:
 
 
 REAL: list[tuple[str, str, int, Prompts]] = [
-    *((attacker, "early3", 9, "matched") for attacker in QUICK[1:]),
-    *((attacker, "early3", 9, "other") for attacker in QUICK),
-    *((attacker, "modern24", 12, "matched") for attacker in ATTACKERS if attacker != "plain"),
+    ("centred", "early3", 9, "matched"),
+    *((attacker, "early3", 9, "other") for attacker in QUICK[:2]),
+    *((attacker, "modern24", 12, "matched") for attacker in ("centred", "whitened", "neighbours")),
     *((attacker, "modern24", 24, "other") for attacker in ATTACKERS),
 ]
 

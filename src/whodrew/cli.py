@@ -16,7 +16,6 @@ from whodrew.terminal import Terminal, print_json, show_audit
 
 app = typer.Typer(
     name="whodrew",
-    help="How blind is a blind text-to-image arena, really?",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -207,8 +206,12 @@ def audit(
         option("--store", help="Folder of the store; OUT/store/<encoder> if not given."),
     ] = None,
     curves: Annotated[
-        bool, option("--curves/--no-curves", help="Accuracy against models and references.")
-    ] = True,
+        bool | None,
+        option(
+            "--curves/--no-curves",
+            help="Accuracy against models and references; by itself up to 20,000 images.",
+        ),
+    ] = None,
     layout: Layout = None,
     seed: Seed = 0,
     workers: Workers = None,
@@ -282,11 +285,7 @@ def identify(
     ] = "whitened-centroid",
     canonical: Annotated[
         int | None,
-        option(
-            "--canonical",
-            help="Bring all to SIZE×SIZE first; decided if not given.",
-            metavar="SIZE",
-        ),
+        option("--canonical", help="Bring all to SIZE×SIZE; decided if not given.", metavar="SIZE"),
     ] = None,
     store: Annotated[
         Path | None,
@@ -378,6 +377,8 @@ def main(arguments: list[str] | None = None) -> None:
     """
     try:
         code = app(arguments, standalone_mode=False)
+        if code == 130:  # typer makes a status of an interrupt
+            raise KeyboardInterrupt
     except WhodrewError as error:
         code = _fail(str(error), error.exit_code)
     except (typer.Abort, KeyboardInterrupt):

@@ -21,6 +21,7 @@ from whodrew.measure.accuracy import Named, calibration_error, ranks
 from whodrew.measure.intervals import by_prompt, ratio
 from whodrew.measure.rest import one_against_rest
 
+NO_CURVES = "not measured: curves were declined, or the arena is large; ask with --curves"
 TOGETHER = "images are named together, not ranked one by one"
 
 
@@ -218,9 +219,7 @@ def _curves(curves: Mapping[str, Curves], way: Shown, seed: int) -> dict[str, An
         points = curves.get(at, {}).get(way, [])
         if not points:
             values[key] = None
-            values[f"{key}_reason"] = (
-                f"too few {at} for a curve" if at in curves else "curves were not asked for"
-            )
+            values[f"{key}_reason"] = f"too few {at} for a curve" if at in curves else NO_CURVES
             continue
         values[key] = []
         for point in points:

@@ -14,7 +14,7 @@ from whodrew.errors import UsageError
 from whodrew.identify.attack import Attack, attack
 from whodrew.identify.curves import Curves, by_models, by_references
 from whodrew.identify.knowledge import Knowledge, Prompts, Shown
-from whodrew.identify.parallel import one_thread_each, side_by_side
+from whodrew.identify.parallel import side_by_side
 from whodrew.identify.problem import LARGE, Problem
 from whodrew.identify.registry import get_identifier
 from whodrew.identify.samples import Ints, Samples
@@ -123,15 +123,12 @@ def jobs_of(view: View, options: AuditOptions) -> list[Job]:
 def run_jobs(
     jobs: list[Job], options: AuditOptions, family: Ints | None, said: Said
 ) -> list[tuple[Attack, list[AttackResult]]]:
-    """Runs attacks: small ones side by side, large ones one by one, prompts side by side."""
+    """Runs attacks side by side; large ones also work on several prompts at once."""
 
     def run(job: Job) -> tuple[Attack, list[AttackResult]]:
         said(job.words)
         return run_job(job, options, family)
 
-    if any(len(job.problem.references) > LARGE for job in jobs):
-        with one_thread_each():
-            return [run(job) for job in jobs]
     return side_by_side(run, jobs)
 
 
@@ -141,7 +138,8 @@ def run_job(
     """Runs one attack and measures it."""
     found = attack(job.problem, get_identifier(job.identifier))
     curves: dict[str, Curves] = {}
-    if options.curves:
+    large = len(job.problem.references) > LARGE
+    if options.curves or (options.curves is None and not large):
         curves["references"] = by_references(found, answer_for_curves)
         curves["models"] = by_models(found, answer_for_curves)
     identity = {

@@ -41,7 +41,9 @@ from whodrew.identify.registry import IDENTIFIERS, get_identifier
 from whodrew.identify.samples import Floats, Samples
 
 NEAREST = 3
-BATCH = 16
+#: Share of the false alarms spent on doubt between models; the rest goes to images that
+#: lie far from all of them.
+DOUBT = 0.8
 NO_PROMPT = "\0asked"
 
 
@@ -311,8 +313,9 @@ def _answer(read: list[_Read], known: Gathered, asked: _Asked) -> dict[str, Iden
     choice = choose_for_all(rehearsed, options)
     folds = int(problem.folds.max()) + 1
     answers = score(problem, named_by, [choice] * folds)
-    practice = confidence(rehearsed.scores[choice.index], choice.temperature)
-    limit = threshold(practice, asked.false_alarm)
+    practice = rehearsed.scores[choice.index]
+    limit = threshold(confidence(practice, choice.temperature), DOUBT * asked.false_alarm)
+    far = threshold(practice.max(axis=1), (1 - DOUBT) * asked.false_alarm)
     sure = confidence(answers.scores, choice.temperature)
     likely = np.exp(answers.log_probabilities().astype(np.float64))
     near = _nearest(problem, answers, known)
@@ -322,8 +325,11 @@ def _answer(read: list[_Read], known: Gathered, asked: _Asked) -> dict[str, Iden
         order = np.argsort(-likely[index], kind="stable")
         able = [code for code in order.tolist() if np.isfinite(answers.scores[index, code])]
         ranked = tuple((names[code], float(likely[index, code])) for code in able[: asked.top])
-        unknown = bool(sure[index] < limit)
+        strange = bool(answers.scores[index].max() < far)
+        unknown = strange or bool(sure[index] < limit)
         reason = _reason(ranked, sure[index], limit, asked.false_alarm, tuned=choice.tuned)
+        if strange:
+            reason = "it lies farther from every model than all but a few of their own images"
         twin = int(problem.twin[row])
         if twin >= 0 or problem.excluded(row) != {int(problem.queries.prompt[row])}:
             reason += "; the image is among the references and was left out of them"
@@ -349,7 +355,7 @@ def _reason(
     if not tuned:
         return "too few prompts of references to calibrate: probabilities are not to be trusted"
     odds = f"log-odds {sure:.1f}"
-    passed = f"{100 * (1 - false_alarm):g} % of known models' images reach {limit:.1f}"
+    passed = f"{100 * (1 - DOUBT * false_alarm):g} % of known models' images reach {limit:.1f}"
     if sure < limit:
         return f"no model stands out: {odds} for {ranked[0][0]}, while {passed}"
     return f"{odds}, while {passed}"

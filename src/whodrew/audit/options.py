@@ -31,7 +31,8 @@ class AuditOptions:
         canonical: side of the canonical form; ``None`` decides by the containers.
         store: folder of the embedding store.
         layout: which folder level is which.
-        curves: whether accuracy against models and references is measured.
+        curves: whether accuracy against models and references is measured; up to 20,000
+            references when ``None``.
         seed: seeds everything.
         workers: threads that encode.
     """
@@ -48,7 +49,7 @@ class AuditOptions:
     canonical: int | None = None
     store: Path | None = None
     layout: str | None = None
-    curves: bool = True
+    curves: bool | None = None
     seed: int = 0
     workers: int | None = None
 

@@ -55,7 +55,7 @@ class FullCovariance:
     references hardly any shrinkage lifts them: see ``cholesky`` for the precision.
     """
 
-    matrix: Doubles
+    matrix: npt.NDArray[Any]
     freedom: int
     _factors: dict[float, npt.NDArray[np.floating]] = field(default_factory=dict, repr=False)
 
@@ -76,13 +76,13 @@ class FullCovariance:
             dimension = len(self.matrix)
             weight = shrunk_weight(strength, dimension, self.freedom)
             target = max(float(np.trace(self.matrix)) / dimension, FLOOR)
-            shrunk = (1.0 - weight) * self.matrix
+            shrunk = self.matrix * self.matrix.dtype.type(1.0 - weight)
             shrunk[np.diag_indices(dimension)] += weight * target
             self._factors[strength] = cholesky(shrunk)
         return self._factors[strength]
 
 
-def cholesky(matrix: Doubles) -> npt.NDArray[np.floating]:
+def cholesky(matrix: npt.NDArray[Any]) -> npt.NDArray[np.floating]:
     """Returns the lower Cholesky factor, in single precision where that is enough.
 
     Single precision halves the time; its pivots tell how badly conditioned the matrix is
@@ -90,13 +90,13 @@ def cholesky(matrix: Doubles) -> npt.NDArray[np.floating]:
     than ``SPREAD`` the factor is computed in double precision.
     """
     try:
-        lower = linalg.cholesky(matrix.astype(np.float32), lower=True, check_finite=False)
+        lower = linalg.cholesky(np.asarray(matrix, np.float32), lower=True, check_finite=False)
         pivots = np.diag(lower)
         if pivots.min() > SPREAD * pivots.max():
             return np.asarray(lower)
     except linalg.LinAlgError:
         pass
-    return np.asarray(linalg.cholesky(matrix, lower=True, check_finite=False))
+    return np.asarray(linalg.cholesky(matrix.astype(np.float64), lower=True, check_finite=False))
 
 
 @dataclass(frozen=True)

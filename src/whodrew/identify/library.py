@@ -10,12 +10,15 @@ import numpy.typing as npt
 
 from whodrew.errors import UsageError
 from whodrew.identify.covariance import Covariance, FullCovariance, ThinCovariance
-from whodrew.identify.moments import Doubles, Moments
+from whodrew.identify.moments import Doubles, Moments, Precision
+from whodrew.identify.parallel import side_by_side
 from whodrew.identify.samples import Floats, Ints, Mask, Samples
 
 CONSTANT = 1e-9
 FLAT = 1e-7
 WHOLE = -1
+#: References above which (D, D) sums are kept in single precision.
+MANY = 20_000
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,7 @@ class Library:
         self.folds = folds
         count = int(samples.is_reference.sum())
         self.thin = count <= samples.dimension
+        self.precision: Precision = np.float32 if count > MANY else np.float64
         self.filled = frozenset(np.unique(samples.prompt).tolist())
         self._scatter: dict[int, Moments] = {}
         self._plain: dict[int, Moments] = {}
@@ -104,6 +108,7 @@ class Library:
             self.samples.model[rows][keep],
             len(self.samples.models),
             scatter=scatter,
+            precision=self.precision,
         )
 
     def _of_fold(self, fold: int, *, scatter: bool) -> Moments:
@@ -119,15 +124,27 @@ class Library:
             cache[fold] = total
         return cache[fold]
 
+    def _of_whole_folds(self, prompts: frozenset[int]) -> bool:
+        folds = self.folds[np.fromiter(prompts, dtype=np.int64)]
+        return len(prompts) == int(np.isin(self.folds, folds).sum())
+
     def _members(self, fold: int) -> list[int]:
         return [p for p in np.flatnonzero(self.folds == fold).tolist() if p in self.filled]
 
     def prepare(self, *, scatter: bool) -> None:
         """Sums everything once, so that threads find the sums and do not repeat them."""
-        self._of_fold(WHOLE, scatter=scatter and not self.thin)
+        scatter = scatter and not self.thin
+        folds = np.unique(self.folds).tolist()
+        side_by_side(lambda fold: self._of_fold(fold, scatter=scatter), folds)
+        self._of_fold(WHOLE, scatter=scatter)
 
     def _zero(self, *, scatter: bool) -> Moments:
-        return Moments.zero(len(self.samples.models), self.samples.dimension, scatter=scatter)
+        return Moments.zero(
+            len(self.samples.models),
+            self.samples.dimension,
+            scatter=scatter,
+            precision=self.precision,
+        )
 
     def without(self, prompts: frozenset[int], *, scatter: bool) -> Moments:
         """Returns the sums over every reference prompt but some.
@@ -136,7 +153,7 @@ class Library:
         from them, or, where most is left out, what is left is added up.
         """
         parts: list[tuple[int, Moments]] = []
-        whole = 2 * len(prompts) <= len(self.folds)
+        whole = 2 * len(prompts) <= len(self.folds) and not self._of_whole_folds(prompts)
         if whole:
             parts.append((1, self._of_fold(WHOLE, scatter=scatter)))
         for fold in np.unique(self.folds).tolist():
@@ -203,11 +220,11 @@ class Library:
         matrix, freedom = frame.moments.residual(frame.raw_effects)
         inner_freedom = frame.moments.within_freedom
         share = mix if inner_freedom else 1.0
-        matrix *= share / freedom
+        matrix *= matrix.dtype.type(share / freedom)
         if share < 1.0:
-            matrix += frame.moments.within * ((1.0 - share) / inner_freedom)
+            matrix += frame.moments.within * matrix.dtype.type((1.0 - share) / inner_freedom)
         if not frame.native:
-            scale = 1.0 / frame.deviation
+            scale = (1.0 / frame.deviation).astype(matrix.dtype)
             matrix *= np.outer(scale, scale)
             matrix = matrix[np.ix_(frame.kept, frame.kept)]
         return FullCovariance(matrix, freedom)

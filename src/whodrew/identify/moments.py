@@ -13,6 +13,7 @@ mean of the cells' means. This definition is whodrew's own, not the paper's.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,7 @@ import numpy.typing as npt
 from whodrew.identify.samples import Floats, Ints
 
 Doubles = npt.NDArray[np.float64]
+Precision = type[np.float32] | type[np.float64]
 #: Eigenvalues of the normal matrix below this share of the largest are rounding: a sum over
 #: thousands of prompts leaves more of it than numpy's own 1e-15 allows for.
 UNLINKED = 1e-10
@@ -61,12 +63,14 @@ class Moments:
     deviation: Doubles
     lever: Doubles
     weight: Doubles
-    within: Doubles
+    within: npt.NDArray[Any]
     within_freedom: int
-    spread: Doubles
+    spread: npt.NDArray[Any]
 
     @classmethod
-    def zero(cls, models: int, dimension: int, *, scatter: bool) -> Moments:
+    def zero(
+        cls, models: int, dimension: int, *, scatter: bool, precision: Precision = np.float64
+    ) -> Moments:
         """Returns the empty state; ``scatter`` says whether (D, D) sums are kept."""
         side = dimension if scatter else 0
         return cls(
@@ -83,13 +87,21 @@ class Moments:
             deviation=np.zeros(dimension),
             lever=np.zeros((models, dimension)),
             weight=np.zeros((models, models)),
-            within=np.zeros((side, side)),
+            within=np.zeros((side, side), dtype=precision),
             within_freedom=0,
-            spread=np.zeros((side, side)),
+            spread=np.zeros((side, side), dtype=precision),
         )
 
     @classmethod
-    def of_prompt(cls, vectors: Floats, model: Ints, models: int, *, scatter: bool) -> Moments:
+    def of_prompt(
+        cls,
+        vectors: Floats,
+        model: Ints,
+        models: int,
+        *,
+        scatter: bool,
+        precision: Precision = np.float64,
+    ) -> Moments:
         """Returns the sums of one prompt's references.
 
         Cost: n D² multiplications with ``scatter``, n D without.
@@ -99,8 +111,9 @@ class Moments:
             model: (n,) their model codes.
             models: M.
             scatter: whether to compute the (D, D) sums.
+            precision: of those sums; single precision halves their cost.
         """
-        state = cls.zero(models, vectors.shape[1], scatter=scatter)
+        state = cls.zero(models, vectors.shape[1], scatter=scatter, precision=precision)
         count = np.bincount(model, minlength=models).astype(np.float64)
         present = np.flatnonzero(count)
         if len(present) == 0:
@@ -137,8 +150,9 @@ class Moments:
         state.within_freedom = int(count.sum()) - len(present)
         if scatter:
             if state.within_freedom:
-                state.within = (inner.T @ inner).astype(np.float64)
-            state.spread = state.within + pull[present].T @ apart[present]
+                state.within = (inner.T @ inner).astype(precision)
+            between = pull[present].T.astype(precision) @ apart[present].astype(precision)
+            state.spread = state.within + between
         return state
 
     def add(self, other: Moments) -> None:
@@ -173,11 +187,12 @@ class Moments:
         """Returns (D,) the mean over prompts of the prompt effects ``b``."""
         return np.asarray((self.middle - self.share @ effects) / max(self.prompts, 1))
 
-    def residual(self, effects: Doubles) -> tuple[Doubles, int]:
+    def residual(self, effects: Doubles) -> tuple[npt.NDArray[Any], int]:
         """Returns the (D, D) scatter about ``a[m] + b[q]`` and its degrees of freedom."""
         left = np.concatenate([self.lever, effects])
         right = np.concatenate([effects, self.lever - self.weight @ effects])
-        scatter = self.spread - left.T @ right
+        precision = self.spread.dtype
+        scatter = self.spread - left.T.astype(precision) @ right.astype(precision)
         models = int(np.count_nonzero(self.images))
         return scatter, max(int(self.images.sum()) - self.prompts - models + 1, 1)
 

@@ -29,8 +29,10 @@ FIGURES = (
 )
 TINY = 1e-12
 
+Mass = Doubles | Floats
 
-def curves(positive: Doubles, negative: Doubles) -> tuple[Doubles, Doubles]:
+
+def curves(positive: Mass, negative: Mass) -> tuple[Mass, Mass]:
     """Returns (..., B + 1) true and false positive rates as the threshold falls.
 
     Args:
@@ -45,19 +47,19 @@ def curves(positive: Doubles, negative: Doubles) -> tuple[Doubles, Doubles]:
     return rates[0], rates[1]
 
 
-def area(true: Doubles, false: Doubles) -> Doubles:
+def area(true: Mass, false: Mass) -> Doubles:
     """Returns the area under (false, true) curves, ties counted half."""
     return np.asarray(((true[..., 1:] + true[..., :-1]) / 2 * np.diff(false)).sum(axis=-1))
 
 
-def equal_error(true: Doubles, false: Doubles) -> Doubles:
+def equal_error(true: Mass, false: Mass) -> Doubles:
     """Returns the rate at which misses equal false alarms, interpolated between thresholds."""
     gap = false - (1.0 - true)
     after = np.argmax(gap >= 0, axis=-1)
     before = np.maximum(after - 1, 0)
 
-    def at(values: Doubles, index: Ints) -> Doubles:
-        return np.take_along_axis(values, index[..., None], axis=-1)[..., 0]
+    def at(values: Mass, index: Ints) -> Doubles:
+        return np.asarray(np.take_along_axis(values, index[..., None], axis=-1)[..., 0], np.float64)
 
     low, high = at(gap, before), at(gap, after)
     share = np.where(high > low, -low / np.maximum(high - low, TINY), 0.0)
@@ -65,7 +67,7 @@ def equal_error(true: Doubles, false: Doubles) -> Doubles:
     return np.asarray(start + share * (end - start))
 
 
-def hits_at(true: Doubles, false: Doubles, rate: float) -> Doubles:
+def hits_at(true: Mass, false: Mass, rate: float) -> Doubles:
     """Returns the greatest true positive rate with at most ``rate`` false positives."""
     return np.asarray(np.where(false <= rate + TINY, true, 0.0).max(axis=-1))
 
@@ -131,28 +133,25 @@ def _attacker(
     seed: int,
 ) -> dict[str, Any]:
     used, prompt = np.unique(prompt, return_inverse=True)
-    counts = resample_counts(len(used), seed)
+    counts = resample_counts(len(used), seed).astype(np.float32)
 
     def figures_of(target: tuple[int, Floats]) -> tuple[Doubles, Doubles, float]:
         code, column = target
-        truth = model == code
-        values, level = np.unique(column, return_inverse=True)
-        mass = [_counted(level, side, len(values)) for side in (truth, ~truth)]
-        said = _thresholded(column, truth, fold)
+        order = np.argsort(column, kind="stable")
+        ranked, truth, where = column[order], (model == code)[order], prompt[order]
+        level = np.cumsum(np.r_[False, ranked[1:] != ranked[:-1]])
+        mass = [_counted(level, side, int(level[-1]) + 1) for side in (truth, ~truth)]
+        said = _thresholded(ranked, truth, fold[order])
         sides = (said & truth, ~said & ~truth, truth, ~truth)
-        sums = [_counted(prompt, side, len(used)) for side in sides]
+        sums = [_counted(where, side, len(used)) for side in sides]
         exact = _figures(*curves(mass[0], mass[1]), *(one.sum() for one in sums))
 
-        edges = np.unique(
-            np.quantile(column[np.isfinite(column)], np.linspace(0, 1, BINS + 1)[1:-1])
-        )
+        edges = np.unique(ranked[np.linspace(0, len(ranked) - 1, BINS + 1).astype(np.int64)[1:-1]])
         size = len(edges) + 1
-        flat = prompt * size + np.searchsorted(edges, column, side="right")
-        binned = [
-            _counted(flat, side, len(used) * size).reshape(-1, size) for side in (truth, ~truth)
-        ]
-        drawn = [counts @ one for one in binned]
-        totals = [counts @ one for one in sums]
+        flat = where * size + np.searchsorted(edges, ranked, side="right")
+        binned = [_counted(flat, side, len(used) * size) for side in (truth, ~truth)]
+        drawn = [counts @ one.reshape(-1, size).astype(np.float32) for one in binned]
+        totals = [counts @ one.astype(np.float32) for one in sums]
         resampled = _figures(*curves(drawn[0], drawn[1]), *totals)
         # a target that a resample leaves out has no figure there
         resampled[totals[2] == 0] = np.nan
@@ -169,23 +168,23 @@ def _counted(level: Ints, chosen: Mask, size: int) -> Doubles:
     return np.bincount(level, weights=chosen, minlength=size).astype(np.float64)
 
 
-def _thresholded(column: Floats, truth: Mask, fold: Ints) -> Mask:
-    said = np.zeros(len(column), dtype=bool)
-    order = np.argsort(-column, kind="stable")
+def _thresholded(ranked: Floats, truth: Mask, fold: Ints) -> Mask:
+    """Returns (n,) whether each score, ascending, passes the other folds' best threshold."""
+    said = np.zeros(len(ranked), dtype=bool)
     folds = np.unique(fold)
     for number in folds:
         own = fold == number
-        rest = order if len(folds) == 1 else order[~own[order]]
-        ranked, right = column[rest], truth[rest]
+        rest = np.ones_like(own) if len(folds) == 1 else ~own
+        values, right = ranked[rest][::-1], truth[rest][::-1]
         hits = np.cumsum(right) / max(right.sum(), 1)
         alarms = np.cumsum(~right) / max((~right).sum(), 1)
-        last = np.r_[ranked[1:] != ranked[:-1], True]
+        last = np.r_[values[1:] != values[:-1], True]
         gain = np.where(last, hits - alarms, -np.inf)
-        said[own] = column[own] >= ranked[int(np.argmax(gain))]
+        said[own] = ranked[own] >= values[int(np.argmax(gain))]
     return said
 
 
-def _figures(true: Doubles, false: Doubles, hit: Any, clear: Any, yes: Any, no: Any) -> Doubles:
+def _figures(true: Mass, false: Mass, hit: Any, clear: Any, yes: Any, no: Any) -> Doubles:
     return np.stack(
         [
             area(true, false),
