@@ -249,9 +249,6 @@ def test_vectors_too_large_are_refused_where_all_are(whodrew: Shell, tmp_path: P
     assert "too large" in said
 
 
-@pytest.mark.xfail(
-    reason="ties are broken in the order of the models: whodrew.identify.assign", strict=True
-)
 def test_vectors_that_say_nothing_are_named_at_chance(whodrew: Shell, tmp_path: Path) -> None:
     labels, matrix = vectors()
     file = write(tmp_path / "same.parquet", labels, np.ones_like(matrix))

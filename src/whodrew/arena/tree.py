@@ -21,6 +21,7 @@ _SIDECAR_NAMES: Final = ("readme", "license", "licence", "notice", "copying", "c
 _SYSTEM_NAMES: Final = frozenset(
     {"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin"}
 )
+_OWN_MARKS: Final = ("audit.json", "card.json", ".whodrew-sample.json")
 _DEEPEST: Final = 6  # how far below a cell images are looked for, to be reported
 
 Kind = Literal["image", "sidecar", "unknown"]
@@ -106,8 +107,17 @@ def scan(root: Path) -> Tree:
             tree.tables.append(name)
         # anything else in the root belongs to the user, not to the arena
     for top in tops:
-        _scan_top(tree, top)
+        if not _own(tree, top):
+            _scan_top(tree, top)
     return tree
+
+
+def _own(tree: Tree, folder: str) -> bool:
+    """Tells and counts a folder that whodrew wrote: an audit, a store or a sample."""
+    own = any(os.path.lexists(os.path.join(tree.root, folder, name)) for name in _OWN_MARKS)
+    if own:
+        tree.sidecars["folders of whodrew's own"] += 1
+    return own
 
 
 def _scan_top(tree: Tree, top: str) -> None:
@@ -121,6 +131,8 @@ def _scan_top(tree: Tree, top: str) -> None:
     empty = []
     before = len(tree.cells) + len(tree.deep)
     for sub in subs:
+        if _own(tree, f"{top}/{sub}"):
+            continue
         listed = _list(tree, f"{top}/{sub}")
         if listed is None:
             continue

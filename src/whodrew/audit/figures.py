@@ -30,10 +30,16 @@ def candidates(answers: Answers) -> int:
     return int(np.isfinite(answers.scores).any(axis=0).sum())
 
 
+def guessing(answers: Answers) -> float:
+    """Returns the mean over queries of 1 / candidates."""
+    able = np.isfinite(answers.scores).sum(axis=1)
+    return float((1.0 / np.maximum(able, 1)).mean()) if len(able) else 1.0
+
+
 def answer_for_curves(problem: Problem, answers: Answers) -> dict[str, Part]:
     """Turns scores into (prompts, whether right, chance), shown any and each once."""
     alone = answers.scores.argmax(axis=1) == answers.model
-    chance = 1.0 / max(candidates(answers), 1)
+    chance = guessing(answers)
     together = assign(problem, answers)
     return {
         "any": (answers.prompt, alone, chance),
@@ -126,7 +132,7 @@ def _alone(
 ) -> tuple[Named, dict[str, Any]]:
     answers, problem = found.answers, found.problem
     number = candidates(answers)
-    chance = 1.0 / max(number, 1)
+    chance = guessing(answers)
     answer = answers.scores.argmax(axis=1)
     named = _named(problem, answers.prompt, answers.model, answer, chance)
     place = ranks(answers.scores, answers.model)

@@ -68,9 +68,11 @@ def assign(problem: Problem, answers: Answers) -> Assigned:
     answer = np.full(len(answers.rows), UNKNOWN, dtype=np.int64)
     chances = []
     every = answers.scores if answers.together is None else answers.together
+    # images and models in an order of their own, so that ties tell nothing
+    rng = np.random.default_rng([problem.seed, 10])
     for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
-        members = order[start:end]
-        pool = np.unique(answers.model[members])
+        members = rng.permutation(order[start:end])
+        pool = rng.permutation(np.unique(answers.model[members]))
         scores = every[np.ix_(members, pool)].astype(np.float64)
         able = np.isfinite(scores)
         pool, able, scores = (
