@@ -14,7 +14,9 @@ from whodrew.identify.moments import Doubles, Moments, Precision
 from whodrew.identify.parallel import side_by_side
 from whodrew.identify.samples import Floats, Ints, Mask, Samples
 
-CONSTANT = 1e-9
+#: Variance among references, over that of all images at hand, below which a column counts as
+#: constant: what varies a thousand times less is rounding, and would swamp every distance.
+CONSTANT = 1e-6
 FLAT = 1e-7
 WHOLE = -1
 #: References above which (D, D) sums are kept in single precision.

@@ -1,0 +1,45 @@
+"""``python -m benchmarks``: every figure of docs/results.md, as Markdown on standard output."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+CORPORA = HERE.parent.parent / "shared" / "corpora"
+JOBS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("Accuracy on the corpora", ("accuracy.py",)),
+    ("Encoding, end to end", ("encoding.py",)),
+    ("The audit at the paper's size", ("audit_speed.py",)),
+    ("The command line", ("startup.py",)),
+    ("Families of the fingerprint", ("fingerprint_families.py",)),
+)
+
+
+def main() -> None:
+    """Runs the benchmarks named on the command line, or all."""
+    wanted = sys.argv[1:]
+    print(f"{date.today()}, {os.cpu_count()} cores, Python {platform.python_version()}\n")
+    failed = []
+    for title, (script, *arguments) in JOBS:
+        if wanted and Path(script).stem not in wanted:
+            continue
+        print(f"\n## {title}\n", flush=True)
+        if script == "fingerprint_families.py":
+            arguments = [str(CORPORA / name) for name in ("modern24", "early3")]
+            if not CORPORA.is_dir():
+                print(f"skipped: no corpora in {CORPORA}")
+                continue
+        done = subprocess.run([sys.executable, str(HERE / script), *arguments], check=False)
+        if done.returncode:
+            failed.append(script)
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
+
+
+if __name__ == "__main__":
+    main()
