@@ -90,8 +90,9 @@ def rehearse(problem: Problem, identifier: Identifier, options: tuple[Option, ..
             for prompt in chosen[fold]:
                 block = problem.block(prompt)
                 keep = problem.apart_from(block, left_out)
-                if problem.matched and keep.any():
-                    keep &= block.round == block.round[keep].min()
+                if problem.matched:
+                    rounds = np.unique(block.round[keep])
+                    keep &= np.isin(block.round, rounds[: _rounds(problem, len(chosen[fold]))])
                 block = block.only(keep)
                 if len(block.rows):
                     scored = fitted.score(block, options)
@@ -125,6 +126,11 @@ def rehearse(problem: Problem, identifier: Identifier, options: tuple[Option, ..
         np.concatenate(other_of),
         np.concatenate(scores, axis=1),
     )
+
+
+def _rounds(problem: Problem, prompts: int) -> int:
+    """Returns how many rounds of each prompt fit into ``MOST_QUERIES``, one at least."""
+    return max(MOST_QUERIES // max(prompts * len(problem.references.models), 1), 1)
 
 
 def _prompts(problem: Problem, fold: int, rng: np.random.Generator) -> list[int]:
