@@ -21,7 +21,10 @@ from whodrew.measure.accuracy import Named, calibration_error, ranks
 from whodrew.measure.intervals import by_prompt, ratio
 from whodrew.measure.rest import one_against_rest
 
-NO_CURVES = "not measured: curves were declined, or the arena is large; ask with --curves"
+NO_CURVES = (
+    "not measured: curves were declined, or the arena is large, or they stand with the "
+    "canonical form; ask with --curves"
+)
 TOGETHER = "images are named together, not ranked one by one"
 
 

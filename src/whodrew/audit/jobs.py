@@ -35,6 +35,7 @@ class View:
         references: samples of another arena, sharing code books; ``None`` for the same.
         references_from: name of that arena.
         container: what size and format give away.
+        leads: whether its figures come first: not the native form beside a canonical one.
     """
 
     encoder: str
@@ -44,6 +45,7 @@ class View:
     references: Samples | None
     references_from: str | None
     container: ContainerFigure | None
+    leads: bool = True
 
     @property
     def gathered(self) -> Gathered:
@@ -138,8 +140,8 @@ def run_job(
     """Runs one attack and measures it."""
     found = attack(job.problem, get_identifier(job.identifier))
     curves: dict[str, Curves] = {}
-    large = len(job.problem.references) > LARGE
-    if options.curves or (options.curves is None and not large):
+    small = len(job.problem.references) <= LARGE
+    if options.curves or (options.curves is None and small and job.view.leads):
         curves["references"] = by_references(found, answer_for_curves)
         curves["models"] = by_models(found, answer_for_curves)
     identity = {

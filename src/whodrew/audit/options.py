@@ -32,7 +32,7 @@ class AuditOptions:
         store: folder of the embedding store.
         layout: which folder level is which.
         curves: whether accuracy against models and references is measured; up to 20,000
-            references when ``None``.
+            references when ``None``, and of two forms on the one that is shown first.
         seed: seeds everything.
         workers: threads that encode.
     """

@@ -180,7 +180,9 @@ def _views(
             for note in form.notes:
                 said(note)
             name = form.gathered.card.name
-            yield View(name, canonical, form, form.gathered.samples(), None, None, container)
+            leads = index == 0
+            samples = form.gathered.samples()
+            yield View(name, canonical, form, samples, None, None, container, leads)
             if references is not None:
                 where = out / "store" / f"{encoder or 'given'}-references"
                 if canonical is not None:
@@ -194,7 +196,7 @@ def _views(
                     report=report,
                 )
                 queries, known = shared_samples(form.gathered, other.gathered)
-                yield View(name, canonical, form, queries, known, references.name, container)
+                yield View(name, canonical, form, queries, known, references.name, container, leads)
 
 
 def shared_samples(queries: Gathered, references: Gathered) -> tuple[Samples, Samples]:

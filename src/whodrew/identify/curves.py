@@ -14,7 +14,7 @@ from whodrew.identify.problem import LARGE, Problem
 from whodrew.identify.samples import NOT_KNOWN, Ints, Mask, Samples
 
 SUBSETS = 20
-PROMPTS_A_SIZE = 60
+PROMPTS_A_SIZE = 40
 MOST_IMAGES = 4000
 LEAST_PROMPTS = 10
 SIZES = (2, 5, 10, 20, 40, 80, 160)
