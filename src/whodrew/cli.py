@@ -11,7 +11,7 @@ import typer
 from typer.exceptions import TyperException
 
 from whodrew import __version__
-from whodrew.errors import UsageError, WhodrewError
+from whodrew.errors import InputError, UsageError, WhodrewError
 from whodrew.terminal import Terminal, print_json, show_audit
 
 app = typer.Typer(
@@ -121,25 +121,27 @@ def embed(
 
     Example: whodrew embed arena --store store
     """
-    from whodrew.audit.sources import open_source
+    from whodrew.arena import is_embedding_table, read_arena
     from whodrew.embed import embed as run
 
     wants, terminal = _wants_json(json), Terminal(quiet=quiet)
-    source = open_source(arena, layout)
-    if source.arena is None:
+    if is_embedding_table(arena):
         raise UsageError(f"{arena} is an embedding store already: give the images")
-    for note in source.notes:
+    images = read_arena(arena, layout=layout)
+    if len(images) == 0:
+        raise InputError(f"{arena} holds no image that can be read")
+    for note in images.notes:
         terminal.say(note)
     with terminal.progress():
         done = run(
-            source.arena,
+            images,
             encoder,
             store,
             canonical=canonical,
             workers=workers,
             progress=lambda state: terminal.embedding(encoder, state),
         )
-    bad = [item.to_dict() for item in (*source.arena.bad, *done.bad)]
+    bad = [item.to_dict() for item in (*images.bad, *done.bad)]
     terminal.bad(bad)
     speed = f", {done.images_per_second:.1f} images/s" if done.images_per_second else ""
     terminal.say(f"{done.encoded} encoded, {done.reused} there already{speed}: {store}")
@@ -384,14 +386,10 @@ def main(arguments: list[str] | None = None) -> None:
     except (typer.Abort, KeyboardInterrupt):
         code = _fail("interrupted", 130)
     except TyperException as error:
-        message = error.format_message().replace("Value error, ", "")
-        code = _fail(message + _hint(error), 2)
+        context: Any = getattr(error, "ctx", None)
+        hint = f" (see {context.command_path} --help)" if context is not None else ""
+        code = _fail(error.format_message().replace("Value error, ", "") + hint, 2)
     sys.exit(code if isinstance(code, int) else 0)
-
-
-def _hint(error: Any) -> str:
-    context = getattr(error, "ctx", None)
-    return f" (see {context.command_path} --help)" if context is not None else ""
 
 
 def _fail(message: str, code: int) -> int:

@@ -15,7 +15,7 @@ def percent(value: float) -> str:
     return f"{100 * value:.1f} %"
 
 
-def with_interval(rate: Rate) -> str:
+def with_interval(rate: Rate, of: str = "") -> str:
     """Returns a rate with its interval and chance, in words."""
     assert rate.value is not None
     parts = []
@@ -23,7 +23,7 @@ def with_interval(rate: Rate) -> str:
         parts.append(f"95 % interval {percent(rate.low)} to {percent(rate.high)}")
     if rate.chance is not None:
         parts.append(f"guessing gets {percent(rate.chance)}")
-    return percent(rate.value) + (f" ({'; '.join(parts)})" if parts else "")
+    return percent(rate.value) + of + (f" ({'; '.join(parts)})" if parts else "")
 
 
 def strength_order(
@@ -65,7 +65,9 @@ def headline_of(
             continue
         figures[name] = best.top1.to_dict()
         if way == "any":
-            sentences.append(f"{_who(best)} names the model of {with_interval(best.top1)}.")
+            sentences.append(
+                f"{_who(best)} names the model of {with_interval(best.top1, ' of the images')}."
+            )
         else:
             sentences.append(
                 f"Where every model is shown once a prompt and all are named together: "
@@ -81,7 +83,10 @@ def headline_of(
                 f"they name the model of {told}; run again with --canonical SIZE on the images.",
             )
         else:
-            native = next((one for one in attacks if one.canonical is None), None)
+            native = next(
+                (one for one in attacks if one.canonical is None and one.knowledge.shown == "any"),
+                None,
+            )
             sentences.insert(
                 0,
                 f"Size or format differ between models and by themselves name {told}; the "
@@ -90,7 +95,9 @@ def headline_of(
             )
             if native is not None and native.top1.value is not None:
                 figures["as_served"] = native.top1.to_dict()
-                sentences.append(f"As served: {with_interval(native.top1)}.")
+                sentences.append(
+                    f"As served, each image named alone: {with_interval(native.top1)}."
+                )
     if synthetic:
         sentences.insert(0, "SYNTHETIC sample arena: these figures say nothing of real models.")
     return {"sentence": " ".join(sentences), "figures": figures}

@@ -16,7 +16,7 @@ FALSE_ALARM = 0.05
 
 @dataclass(frozen=True)
 class AuditOptions:
-    """Options of ``whodrew audit``, as ``interface.md`` of the contract names them.
+    """Options of ``whodrew audit``.
 
     Attributes:
         encoders: names; ignored where the arena is an embedding store.

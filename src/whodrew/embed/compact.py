@@ -20,7 +20,7 @@ from whodrew.embed.parts import (
 )
 from whodrew.embed.vectors import Matrix, list_matrix
 
-#: Parts below this are merged, up to this: at 1,442 float32 numbers a row 190 MB.
+#: Parts below this are merged, up to this: at 1,632 float32 numbers a row 190 MB.
 FULL_ROWS: Final = 32_768
 
 

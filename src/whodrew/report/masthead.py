@@ -15,6 +15,10 @@ from whodrew.report.figures import DASH, Figure, count, decimal, figure, interva
 from whodrew.report.values import as_list, as_map
 
 LABELS = {
+    "shown_any": "named right, each image by itself",
+    "shown_each_once": "named right, a prompt's images together",
+    "size_and_format_alone": "named right by size and format alone",
+    "as_served": "as served, each image by itself",
     "top1": "named right at once",
     "top3": "right within three",
     "top5": "right within five",
@@ -40,6 +44,7 @@ def render(context: Context) -> Markup:
         "masthead.html.j2",
         context=context,
         sentence=sentence if isinstance(sentence, str) else "",
+        short=_short(as_map(headline.get("figures"))),
         tiles=_tiles(as_map(headline.get("figures")), strongest),
         synthetic=context.arena.get("synthetic") is True,
         differs=container.get("differs") is True,
@@ -49,6 +54,18 @@ def render(context: Context) -> Markup:
         strongest_top1=figure(strongest, "top1"),
         created=_when(context.result.get("created")),
     )
+
+
+def _short(figures: Mapping[str, Any]) -> str:
+    """The headline in a few words, from the first figure that has them."""
+    for name, words in (
+        ("shown_any", "of the images are told apart by who drew them"),
+        ("shown_each_once", "of the images are told apart where a prompt's are named together"),
+    ):
+        shown = figure(figures, name)
+        if shown.value is not None:
+            return f"{percent(shown.value)} {words}"
+    return ""
 
 
 def _tiles(figures: Mapping[str, Any], strongest: Mapping[str, Any]) -> list[dict[str, str]]:
