@@ -6,7 +6,7 @@ import os
 import platform
 import subprocess
 import sys
-from datetime import date
+from datetime import UTC, datetime
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -23,12 +23,15 @@ JOBS: tuple[tuple[str, tuple[str, ...]], ...] = (
 def main() -> None:
     """Runs the benchmarks named on the command line, or all."""
     wanted = sys.argv[1:]
-    print(f"{date.today()}, {os.cpu_count()} cores, Python {platform.python_version()}\n")
+    print(
+        f"{datetime.now(UTC).date()}, {os.cpu_count()} cores, Python {platform.python_version()}\n"
+    )
     failed = []
-    for title, (script, *arguments) in JOBS:
+    for title, (script, *given) in JOBS:
         if wanted and Path(script).stem not in wanted:
             continue
         print(f"\n## {title}\n", flush=True)
+        arguments = list(given)
         if script == "fingerprint_families.py":
             arguments = [str(CORPORA / name) for name in ("modern24", "early3")]
             if not CORPORA.is_dir():
