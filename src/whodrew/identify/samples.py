@@ -59,7 +59,7 @@ class Samples:
         model_names: Sequence[str] | None = None,
         prompt_names: Sequence[str] | None = None,
     ) -> Samples:
-        """Sorts by (prompt, model, seed, image id) and turns labels into codes.
+        """Sorts by (prompt, model, seed), else as given, and turns labels into codes.
 
         Args:
             vectors: (N, D) embeddings.
@@ -85,7 +85,7 @@ class Samples:
             [NOT_KNOWN if name is None else model_code[name] for name in models], dtype=np.int64
         )
         prompt = np.array([prompt_code[name] for name in prompts], dtype=np.int64)
-        order = np.lexsort((ids, seeds, model, prompt))
+        order = np.lexsort((seeds, model, prompt))
         groups = np.arange(count) if group is None else np.asarray(group, dtype=np.int64)
         return cls(
             vectors=np.ascontiguousarray(vectors, dtype=np.float32)[order],

@@ -59,8 +59,8 @@ def render(context: Context) -> Markup:
 def _short(figures: Mapping[str, Any]) -> str:
     """The headline in a few words, from the first figure that has them."""
     for name, words in (
-        ("shown_any", "of the images are told apart by who drew them"),
-        ("shown_each_once", "of the images are told apart where a prompt's are named together"),
+        ("shown_any", "of the images can be traced to the model that drew them"),
+        ("shown_each_once", "of the images can be traced to their models, a prompt's together"),
     ):
         shown = figure(figures, name)
         if shown.value is not None:
