@@ -20,4 +20,4 @@ def compiled(signature: str) -> Callable[[F], F]:
     Args:
         signature: the types of the arguments and of the result, in numba's notation.
     """
-    return cast("Callable[[F], F]", numba.njit(signature, cache=True, nogil=True))
+    return cast("Callable[[F], F]", numba.njit(signature, cache=True, nogil=True, error_model="numpy"))

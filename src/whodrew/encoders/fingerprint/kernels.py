@@ -28,22 +28,19 @@ def split(rgb: Bytes, out: Bytes) -> None:
         out: (3, height, width), overwritten.
     """
     height, width, _ = rgb.shape
-    r = np.empty(width, np.int32)
-    g = np.empty(width, np.int32)
-    b = np.empty(width, np.int32)
     for i in range(height):
-        # Taken apart first: the sums below then run in vector registers, at four times the speed.
-        for j in range(width):
-            r[j] = rgb[i, j, 0]
-            g[j] = rgb[i, j, 1]
-            b[j] = rgb[i, j, 2]
+        row = rgb[i].reshape(3 * width)
         y, cb, cr = out[0, i], out[1, i], out[2, i]
         for j in range(width):
-            y[j] = (19595 * r[j] + 38470 * g[j] + 7471 * b[j] + 32768) >> 16
-        for j in range(width):
-            cb[j] = (-11059 * r[j] - 21709 * g[j] + 32768 * b[j] + 8421375) >> 16
-        for j in range(width):
-            cr[j] = (32768 * r[j] - 27439 * g[j] - 5329 * b[j] + 8421375) >> 16
+            # Unsigned indices spare the test for counting from the end, which keeps loops from
+            # vector registers; casts keep numba from widening every sum to 64 bits.
+            at = np.uint64(3 * j)
+            r = np.int32(row[at])
+            g = np.int32(row[at + np.uint64(1)])
+            b = np.int32(row[at + np.uint64(2)])
+            y[j] = np.int32(19595 * r + 38470 * g + 7471 * b + 32768) >> 16
+            cb[j] = np.int32(-11059 * r - 21709 * g + 32768 * b + 8421375) >> 16
+            cr[j] = np.int32(32768 * r - 27439 * g - 5329 * b + 8421375) >> 16
 
 
 @compiled("int64[::1](uint8[:, ::1], uint8[:, ::1])")
@@ -58,25 +55,28 @@ def halve(plane: Bytes, out: Bytes) -> Longs:
         Array (2,): sums of the second and fourth powers of what each pixel differs by from its
         average.
     """
-    sums = np.zeros(2, np.int64)
-    width = out.shape[1]
-    quad = np.empty((4, width), np.int32)
+    second = np.int64(0)
+    fourth = np.int64(0)
     for i in range(out.shape[0]):
+        upper = plane[2 * i]
+        lower = plane[2 * i + 1]
         row = out[i]
-        for j in range(width):
-            quad[0, j] = plane[2 * i, 2 * j]
-            quad[1, j] = plane[2 * i, 2 * j + 1]
-            quad[2, j] = plane[2 * i + 1, 2 * j]
-            quad[3, j] = plane[2 * i + 1, 2 * j + 1]
-        for j in range(width):
-            row[j] = (quad[0, j] + quad[1, j] + quad[2, j] + quad[3, j] + 2) >> 2
-        for k in range(4):
-            line = quad[k]
-            for j in range(width):
-                square = np.int64(line[j] - np.int32(row[j])) ** 2
-                sums[0] += square
-                sums[1] += square * square
-    return sums
+        for j in range(out.shape[1]):
+            at = np.uint64(2 * j)
+            a = np.int32(upper[at])
+            b = np.int32(upper[at + np.uint64(1)])
+            c = np.int32(lower[at])
+            d = np.int32(lower[at + np.uint64(1)])
+            mean = np.int32(np.int32(a + b + c + d + 2) >> 2)
+            row[j] = mean
+            # At most 192 from the mean, and then three pixels are near it: 32 bits hold both.
+            a = np.int32(np.int32(a - mean) * np.int32(a - mean))
+            b = np.int32(np.int32(b - mean) * np.int32(b - mean))
+            c = np.int32(np.int32(c - mean) * np.int32(c - mean))
+            d = np.int32(np.int32(d - mean) * np.int32(d - mean))
+            second += np.int32(a + b + c + d)
+            fourth += np.int32(a * a + b * b + c * c + d * d)
+    return np.array([second, fourth])
 
 
 @compiled("int64[::1](uint8[:, ::1], int64)")
@@ -207,35 +207,58 @@ def blocks(plane: Bytes, basis: Ints, logs: Ints) -> Longs:
     half = np.empty((8, 8, wide), np.int32)
     line = np.empty(wide, np.int32)
     out = np.zeros((3, 64), np.int64)
+    bytes_ = np.empty((2, 8 * wide), np.uint8)
+    # A block's row of eight bytes is one word (of little-endian machines): shifting words takes
+    # pixels apart in vector registers.
+    upper, lower = bytes_[0].view(np.uint64), bytes_[1].view(np.uint64)
     for i in range(high):
-        for n in range(8):
-            row = plane[8 * i + n]
+        for n in range(4):
+            # Cosines are even or odd about the middle: sums and differences halve the products.
+            bytes_[0] = plane[8 * i + n, : 8 * wide]
+            bytes_[1] = plane[8 * i + 7 - n, : 8 * wide]
             for m in range(8):
+                plus, minus = pixels[2 * n, m], pixels[2 * n + 1, m]
+                shift = np.uint64(8 * m)
                 for b in range(wide):
-                    pixels[n, m, b] = np.int32(row[8 * b + m]) - 128
+                    one = np.int32((upper[b] >> shift) & np.uint64(255))
+                    two = np.int32((lower[b] >> shift) & np.uint64(255))
+                    plus[b] = one + two - 256
+                    minus[b] = one - two
         for k in range(8):
+            part = k % 2
+            w0, w1, w2, w3 = basis[k, 0], basis[k, 1], basis[k, 2], basis[k, 3]
             for m in range(8):
+                p0, p1 = pixels[part, m], pixels[2 + part, m]
+                p2, p3 = pixels[4 + part, m], pixels[6 + part, m]
+                row = half[k, m]
                 for b in range(wide):
-                    total = np.int32(128)
-                    for n in range(8):
-                        total += basis[k, n] * pixels[n, m, b]
-                    half[k, m, b] = total >> 8
+                    total = np.int32(w0 * p0[b] + w1 * p1[b] + w2 * p2[b] + w3 * p3[b] + 128)
+                    row[b] = total >> 8
         for k in range(8):
+            for m in range(4):
+                one_row, two_row = half[k, m], half[k, 7 - m]
+                for b in range(wide):
+                    one, two = one_row[b], two_row[b]
+                    one_row[b] = one + two
+                    two_row[b] = one - two
             for q in range(8):
+                w0, w1, w2, w3 = basis[q, 0], basis[q, 1], basis[q, 2], basis[q, 3]
+                if q % 2 == 0:
+                    h0, h1, h2, h3 = half[k, 0], half[k, 1], half[k, 2], half[k, 3]
+                else:
+                    h0, h1, h2, h3 = half[k, 7], half[k, 6], half[k, 5], half[k, 4]
                 for b in range(wide):
-                    total = np.int32(4096)
-                    for m in range(8):
-                        total += basis[q, m] * half[k, m, b]
-                    line[b] = abs(total >> 13)
+                    total = np.int32(w0 * h0[b] + w1 * h1[b] + w2 * h2[b] + w3 * h3[b] + 4096)
+                    line[b] = abs(np.int32(total >> 13))
                 energy = np.int64(0)
                 first = np.int64(0)
                 second = np.int64(0)
                 for b in range(wide):
-                    size = np.int64(line[b])
-                    log = np.int64(logs[size])
-                    energy += size * size
+                    size = line[b]
+                    log = logs[np.uint64(size)]
+                    energy += np.int32(size * size)
                     first += log
-                    second += log * log
+                    second += np.int32(log * log)
                 out[0, 8 * k + q] += energy
                 out[1, 8 * k + q] += first
                 out[2, 8 * k + q] += second
@@ -255,51 +278,92 @@ def colours(rgb: Bytes, ycc: Bytes) -> Longs:
         counts of hue (where saturation exceeds a tenth), saturation, value, clipped channels,
         and for each tone of Y its pixels, its sums of (Cb - 128)² and of (Cr - 128)².
     """
-    out = np.zeros(768 + 3 + HUES + 2 * STEPS + 3 * CLIPS + 3 * TONES, np.int64)
-    channels = out[:768]
-    products = out[768:771]
-    hues = out[771 : 771 + HUES]
-    saturations = out[771 + HUES : 771 + HUES + STEPS]
-    values = out[771 + HUES + STEPS : 771 + HUES + 2 * STEPS]
-    clips = out[771 + HUES + 2 * STEPS : 771 + HUES + 2 * STEPS + 3 * CLIPS]
-    tones = out[771 + HUES + 2 * STEPS + 3 * CLIPS :]
     height, width, _ = rgb.shape
+    n = (width + 1) // 2
+    channels = np.zeros(768, np.int32)
+    hues = np.zeros((2, HUES + 1), np.int32)
+    saturations = np.zeros((2, STEPS), np.int32)
+    values = np.zeros((2, STEPS), np.int32)
+    products = np.zeros(3, np.int64)
+    clips = np.zeros(3 * CLIPS, np.int64)
+    tones = np.zeros((TONES, 3), np.int64)
+    luma = np.empty((3, n), np.int32)
+    colour = np.empty((3, n), np.int32)
+    bins = np.empty((3, n), np.uint8)
     for i in range(0, height, 4):
-        for j in range(0, width, 2):
-            y = int(ycc[0, i, j])
-            cb = int(ycc[1, i, j])
-            cr = int(ycc[2, i, j])
-            channels[y] += 1
-            channels[256 + cb] += 1
-            channels[512 + cr] += 1
-            products[0] += y * cb
-            products[1] += y * cr
-            products[2] += cb * cr
-            tone = 3 * (y >> 5)
-            tones[tone] += 1
-            tones[tone + 1] += (cb - 128) * (cb - 128)
-            tones[tone + 2] += (cr - 128) * (cr - 128)
-            r = int(rgb[i, j, 0])
-            g = int(rgb[i, j, 1])
-            b = int(rgb[i, j, 2])
-            for c in range(3):
-                size = rgb[i, j, c]
-                clips[CLIPS * c] += size == 0
-                clips[CLIPS * c + 1] += size <= 4
-                clips[CLIPS * c + 2] += size >= 251
-                clips[CLIPS * c + 3] += size == 255
-            top = max(r, g, b)
-            spread = top - min(r, g, b)
-            saturation = spread * 255 // max(top, 1)
-            saturations[saturation >> 4] += 1
-            values[top >> 4] += 1
-            if saturation > 25:
-                # Six sectors of 256 steps; floor division keeps the sectors even below zero.
-                if top == r:
-                    hue = 256 * (g - b) // spread
-                elif top == g:
-                    hue = 512 + 256 * (b - r) // spread
-                else:
-                    hue = 1024 + 256 * (r - g) // spread
-                hues[(hue % 1536) >> 6] += 1
-    return out
+        # Taken apart first: the sums below then run in vector registers.
+        row = rgb[i].reshape(3 * width)
+        y, cb, cr = luma[0], luma[1], luma[2]
+        y_row, cb_row, cr_row = ycc[0, i], ycc[1, i], ycc[2, i]
+        for j in range(n):
+            at = np.uint64(2 * j)
+            y[j] = y_row[at]
+            cb[j] = cb_row[at]
+            cr[j] = cr_row[at]
+        r, g, b = colour[0], colour[1], colour[2]
+        for j in range(n):
+            at = np.uint64(6 * j)
+            r[j] = row[at]
+            g[j] = row[at + np.uint64(1)]
+            b[j] = row[at + np.uint64(2)]
+        first, second, third = np.int64(0), np.int64(0), np.int64(0)
+        for j in range(n):
+            first += np.int32(y[j] * cb[j])
+            second += np.int32(y[j] * cr[j])
+            third += np.int32(cb[j] * cr[j])
+        products[0] += first
+        products[1] += second
+        products[2] += third
+        for c in range(3):
+            line = colour[c]
+            c0, c1, c2, c3 = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
+            for j in range(n):
+                c0 += np.int32(line[j] == 0)
+                c1 += np.int32(line[j] <= 4)
+                c2 += np.int32(line[j] >= 251)
+                c3 += np.int32(line[j] == 255)
+            clips[CLIPS * c] += c0
+            clips[CLIPS * c + 1] += c1
+            clips[CLIPS * c + 2] += c2
+            clips[CLIPS * c + 3] += c3
+        hue_bin, saturation_bin, value_bin = bins[0], bins[1], bins[2]
+        for j in range(n):
+            red, green, blue = r[j], g[j], b[j]
+            top = max(red, green, blue)
+            spread = np.int32(top - min(red, green, blue))
+            # The quotients are whole or at least 1/255 from it, and at most 256: rounding to
+            # 24 bits never takes one past a whole number, so that these floors are exact.
+            saturation = np.int32(np.float32(spread * 255) / np.float32(max(top, np.int32(1))))
+            saturation_bin[j] = saturation >> 4
+            value_bin[j] = top >> 4
+            # Six sectors of 256 steps; the floor keeps the sectors even below zero.
+            if top == red:
+                ahead, sector = np.int32(green - blue), np.int32(1536)
+            elif top == green:
+                ahead, sector = np.int32(blue - red), np.int32(512)
+            else:
+                ahead, sector = np.int32(red - green), np.int32(1024)
+            step = np.floor(
+                np.float32(np.int32(ahead * 256)) / np.float32(max(spread, np.int32(1)))
+            )
+            hue = np.int32(np.int32(step) + sector)
+            hue = np.int32(hue - 1536) if hue >= 1536 else hue
+            hue_bin[j] = hue >> 6 if saturation > 25 else HUES
+        for j in range(n):
+            one, two, three = np.uint64(y[j]), np.uint64(cb[j]), np.uint64(cr[j])
+            channels[one] += 1
+            channels[np.uint64(256) + two] += 1
+            channels[np.uint64(512) + three] += 1
+            tone = np.uint64(one >> np.uint64(5))
+            tones[tone, 1] += np.int32((cb[j] - 128) * (cb[j] - 128))
+            tones[tone, 2] += np.int32((cr[j] - 128) * (cr[j] - 128))
+            # Two tables in turn: equal neighbours would wait for each other's increment.
+            turn = j & 1
+            hues[turn, hue_bin[j]] += 1
+            saturations[turn, saturation_bin[j]] += 1
+            values[turn, value_bin[j]] += 1
+    for k in range(256):
+        tones[k >> 5, 0] += channels[k]
+    counted = (channels.astype(np.int64), products, hues.sum(axis=0)[:HUES])
+    counted_too = (saturations.sum(axis=0), values.sum(axis=0), clips, tones.ravel())
+    return np.concatenate(counted + counted_too)
