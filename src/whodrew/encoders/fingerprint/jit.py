@@ -13,11 +13,14 @@ F = TypeVar("F", bound=Callable[..., object])
 def compiled(signature: str) -> Callable[[F], F]:
     """Compiles a function for one signature, once per machine (cached on disk).
 
-    No fast mathematics: every kernel sums integers, so its result does not depend on the order
-    of additions, on the processor or on the number of threads. The lock of the interpreter is
-    released, so that threads run over images in parallel.
+    No fast mathematics: every kernel sums integers, or floats in the order written, so its result
+    does not depend on the processor or on the number of threads. The lock of the interpreter is
+    released, so that threads run over images in parallel. Division by zero is not tested for: no
+    kernel divides by what may be zero.
 
     Args:
         signature: the types of the arguments and of the result, in numba's notation.
     """
-    return cast("Callable[[F], F]", numba.njit(signature, cache=True, nogil=True, error_model="numpy"))
+    return cast(
+        "Callable[[F], F]", numba.njit(signature, cache=True, nogil=True, error_model="numpy")
+    )

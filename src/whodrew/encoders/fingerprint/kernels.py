@@ -55,8 +55,7 @@ def halve(plane: Bytes, out: Bytes) -> Longs:
         Array (2,): sums of the second and fourth powers of what each pixel differs by from its
         average.
     """
-    second = np.int64(0)
-    fourth = np.int64(0)
+    second, fourth = np.int64(0), np.int64(0)
     for i in range(out.shape[0]):
         upper = plane[2 * i]
         lower = plane[2 * i + 1]
@@ -169,24 +168,66 @@ def correlations(values: Shorts, lags: Longs) -> Longs:
     """
     height, width = values.shape
     out = np.zeros(len(lags), np.int64)
+    # Zeros around add nothing, and rows of whole vectors leave no rest to sum one by one.
+    margin = np.int64(0)
+    for k in range(len(lags)):
+        margin = max(margin, abs(lags[k, 1]))
+    whole = (width + 63) // 64 * 64
+    padded = np.zeros((height, whole + 2 * margin), np.int16)
+    padded[:, margin : margin + width] = values
     for i in range(height):
+        here = padded[i, margin : margin + whole]
         for k in range(len(lags)):
             down, across = lags[k, 0], lags[k, 1]
             if i + down < height:
-                here = values[i]
-                there = values[i + down]
-                left = max(0, -across)
-                right = max(0, across)
+                there = padded[i + down, margin + across : margin + across + whole]
                 total = np.int32(0)
-                # Unsigned indices spare the test for counting from the end, 32 bits halve the
-                # width of the sums: together three times as fast.
-                for j in range(width - abs(across)):
-                    product = np.int32(here[np.uint64(left + j)]) * np.int32(
-                        there[np.uint64(right + j)]
-                    )
-                    total = np.int32(total + product)
+                for j in range(whole):
+                    # Casts keep the sum at 32 bits: twice as many fit a vector.
+                    total = np.int32(total + np.int32(np.int32(here[j]) * np.int32(there[j])))
                 out[k] += total
     return out
+
+
+@compiled("void(uint8[:, ::1], int64, int32[:, ::1], int16[:, :, ::1], int16[:, :, ::1])")
+def upright(plane: Bytes, top: int, basis: Ints, pixels: Shorts, half: Shorts) -> None:
+    """Transforms the columns of a row of blocks.
+
+    Args:
+        plane: (height, width).
+        top: the first of the eight rows.
+        basis: (8, 8), the transform.
+        pixels: (8, 8, blocks), room to work in.
+        half: (8, 8, blocks), overwritten: by frequency, column of the block, block.
+    """
+    wide = half.shape[2]
+    bytes_ = np.empty((2, 8 * wide), np.uint8)
+    # A block's row of eight bytes is one word (of little-endian machines): shifting words takes
+    # pixels apart in vector registers.
+    upper, lower = bytes_[0].view(np.uint64), bytes_[1].view(np.uint64)
+    for n in range(4):
+        # Cosines are even or odd about the middle: sums and differences halve the products.
+        bytes_[0] = plane[top + n, : 8 * wide]
+        bytes_[1] = plane[top + 7 - n, : 8 * wide]
+        for m in range(8):
+            plus, minus = pixels[2 * n, m], pixels[2 * n + 1, m]
+            shift = np.uint64(8 * m)
+            for b in range(wide):
+                one = np.int32((upper[b] >> shift) & np.uint64(255))
+                two = np.int32((lower[b] >> shift) & np.uint64(255))
+                plus[b] = one + two - 256
+                minus[b] = one - two
+    for k in range(8):
+        part = k % 2
+        w0, w1, w2, w3 = basis[k, 0], basis[k, 1], basis[k, 2], basis[k, 3]
+        for m in range(8):
+            p0, p1 = pixels[part, m], pixels[2 + part, m]
+            p2, p3 = pixels[4 + part, m], pixels[6 + part, m]
+            row = half[k, m]
+            for b in range(wide):
+                total = np.int32(w0 * np.int32(p0[b]) + w1 * np.int32(p1[b]))
+                total += np.int32(w2 * np.int32(p2[b]) + w3 * np.int32(p3[b]) + 128)
+                row[b] = np.int32(total) >> 8
 
 
 @compiled("int64[:, ::1](uint8[:, ::1], int32[:, ::1], int32[::1])")
@@ -203,37 +244,14 @@ def blocks(plane: Bytes, basis: Ints, logs: Ints) -> Longs:
         Time O(16 × pixels).
     """
     high, wide = plane.shape[0] // 8, plane.shape[1] // 8
-    pixels = np.empty((8, 8, wide), np.int32)
-    half = np.empty((8, 8, wide), np.int32)
+    pixels = np.empty((8, 8, wide), np.int16)
+    half = np.empty((8, 8, wide), np.int16)
     line = np.empty(wide, np.int32)
+    found = np.empty(wide, np.int32)
+    table = logs.astype(np.int16)
     out = np.zeros((3, 64), np.int64)
-    bytes_ = np.empty((2, 8 * wide), np.uint8)
-    # A block's row of eight bytes is one word (of little-endian machines): shifting words takes
-    # pixels apart in vector registers.
-    upper, lower = bytes_[0].view(np.uint64), bytes_[1].view(np.uint64)
     for i in range(high):
-        for n in range(4):
-            # Cosines are even or odd about the middle: sums and differences halve the products.
-            bytes_[0] = plane[8 * i + n, : 8 * wide]
-            bytes_[1] = plane[8 * i + 7 - n, : 8 * wide]
-            for m in range(8):
-                plus, minus = pixels[2 * n, m], pixels[2 * n + 1, m]
-                shift = np.uint64(8 * m)
-                for b in range(wide):
-                    one = np.int32((upper[b] >> shift) & np.uint64(255))
-                    two = np.int32((lower[b] >> shift) & np.uint64(255))
-                    plus[b] = one + two - 256
-                    minus[b] = one - two
-        for k in range(8):
-            part = k % 2
-            w0, w1, w2, w3 = basis[k, 0], basis[k, 1], basis[k, 2], basis[k, 3]
-            for m in range(8):
-                p0, p1 = pixels[part, m], pixels[2 + part, m]
-                p2, p3 = pixels[4 + part, m], pixels[6 + part, m]
-                row = half[k, m]
-                for b in range(wide):
-                    total = np.int32(w0 * p0[b] + w1 * p1[b] + w2 * p2[b] + w3 * p3[b] + 128)
-                    row[b] = total >> 8
+        upright(plane, 8 * i, basis, pixels, half)
         for k in range(8):
             for m in range(4):
                 one_row, two_row = half[k, m], half[k, 7 - m]
@@ -248,14 +266,15 @@ def blocks(plane: Bytes, basis: Ints, logs: Ints) -> Longs:
                 else:
                     h0, h1, h2, h3 = half[k, 7], half[k, 6], half[k, 5], half[k, 4]
                 for b in range(wide):
-                    total = np.int32(w0 * h0[b] + w1 * h1[b] + w2 * h2[b] + w3 * h3[b] + 4096)
-                    line[b] = abs(np.int32(total >> 13))
-                energy = np.int64(0)
-                first = np.int64(0)
-                second = np.int64(0)
+                    total = np.int32(w0 * np.int32(h0[b]) + w1 * np.int32(h1[b]))
+                    total += np.int32(w2 * np.int32(h2[b]) + w3 * np.int32(h3[b]) + 4096)
+                    line[b] = abs(np.int32(np.int32(total) >> 13))
+                for b in range(wide):
+                    found[b] = table[np.uint64(line[b])]
+                energy, first, second = np.int64(0), np.int64(0), np.int64(0)
                 for b in range(wide):
                     size = line[b]
-                    log = logs[np.uint64(size)]
+                    log = found[b]
                     energy += np.int32(size * size)
                     first += log
                     second += np.int32(log * log)
@@ -263,6 +282,36 @@ def blocks(plane: Bytes, basis: Ints, logs: Ints) -> Longs:
                 out[1, 8 * k + q] += first
                 out[2, 8 * k + q] += second
     return out
+
+
+@compiled("void(int32[:, ::1], uint8[:, ::1])")
+def shades(colour: Ints, bins: Bytes) -> None:
+    """Writes the bins (3, n) of hue, saturation and value of R, G, B (3, n).
+
+    The bin of hue is HUES where saturation does not exceed a tenth.
+    """
+    r, g, b = colour[0], colour[1], colour[2]
+    hue_bin, saturation_bin, value_bin = bins[0], bins[1], bins[2]
+    for j in range(len(hue_bin)):
+        red, green, blue = r[j], g[j], b[j]
+        top = max(red, green, blue)
+        spread = np.int32(top - min(red, green, blue))
+        # The quotients are whole or at least 1/255 from it, and at most 256: rounding to
+        # 24 bits never takes one past a whole number, so that these floors are exact.
+        saturation = np.int32(np.float32(spread * 255) / np.float32(max(top, np.int32(1))))
+        saturation_bin[j] = saturation >> 4
+        value_bin[j] = top >> 4
+        # Six sectors of 256 steps; the floor keeps the sectors even below zero.
+        if top == red:
+            ahead, sector = np.int32(green - blue), np.int32(1536)
+        elif top == green:
+            ahead, sector = np.int32(blue - red), np.int32(512)
+        else:
+            ahead, sector = np.int32(red - green), np.int32(1024)
+        step = np.floor(np.float32(np.int32(ahead * 256)) / np.float32(max(spread, np.int32(1))))
+        hue = np.int32(np.int32(step) + sector)
+        hue = np.int32(hue - 1536) if hue >= 1536 else hue
+        hue_bin[j] = hue >> 6 if saturation > 25 else HUES
 
 
 @compiled("int64[::1](Array(uint8, 3, 'C', readonly=True), uint8[:, :, ::1])")
@@ -326,29 +375,8 @@ def colours(rgb: Bytes, ycc: Bytes) -> Longs:
             clips[CLIPS * c + 1] += c1
             clips[CLIPS * c + 2] += c2
             clips[CLIPS * c + 3] += c3
+        shades(colour, bins)
         hue_bin, saturation_bin, value_bin = bins[0], bins[1], bins[2]
-        for j in range(n):
-            red, green, blue = r[j], g[j], b[j]
-            top = max(red, green, blue)
-            spread = np.int32(top - min(red, green, blue))
-            # The quotients are whole or at least 1/255 from it, and at most 256: rounding to
-            # 24 bits never takes one past a whole number, so that these floors are exact.
-            saturation = np.int32(np.float32(spread * 255) / np.float32(max(top, np.int32(1))))
-            saturation_bin[j] = saturation >> 4
-            value_bin[j] = top >> 4
-            # Six sectors of 256 steps; the floor keeps the sectors even below zero.
-            if top == red:
-                ahead, sector = np.int32(green - blue), np.int32(1536)
-            elif top == green:
-                ahead, sector = np.int32(blue - red), np.int32(512)
-            else:
-                ahead, sector = np.int32(red - green), np.int32(1024)
-            step = np.floor(
-                np.float32(np.int32(ahead * 256)) / np.float32(max(spread, np.int32(1)))
-            )
-            hue = np.int32(np.int32(step) + sector)
-            hue = np.int32(hue - 1536) if hue >= 1536 else hue
-            hue_bin[j] = hue >> 6 if saturation > 25 else HUES
         for j in range(n):
             one, two, three = np.uint64(y[j]), np.uint64(cb[j]), np.uint64(cr[j])
             channels[one] += 1
