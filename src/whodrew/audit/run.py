@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sized
+from collections.abc import Iterator, Sized
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ import pyarrow as pa
 from whodrew.arena import Arena, BadItem, read_families
 from whodrew.audit.gather import Gathered, duplicate_groups
 from whodrew.audit.headline import headline_of, strength_order
-from whodrew.audit.jobs import View, jobs_of, run_jobs
+from whodrew.audit.jobs import Said, View, jobs_of, run_jobs
 from whodrew.audit.options import AuditOptions
 from whodrew.audit.prompts import prompts_of, similarity_of, variation_of
 from whodrew.audit.result import Audit
@@ -26,7 +26,6 @@ from whodrew.identify.samples import Ints, Samples
 from whodrew.measure.container import ContainerFigure, size_and_format
 from whodrew.measure.survey import survey
 
-Said = Callable[[str], None]
 CANONICAL_RANGE = (64, 512)
 
 

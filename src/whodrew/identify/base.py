@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-import numpy.typing as npt
 
 from whodrew.identify.library import Library
 from whodrew.identify.problem import Block
@@ -79,10 +78,3 @@ def cosine(queries: Floats, centroids: Floats) -> Floats:
     right = np.linalg.norm(centroids, axis=-1, keepdims=True)
     directions = queries / np.where(left > 0, left, 1.0)
     return np.asarray(directions @ (centroids / np.where(right > 0, right, 1.0)).T)
-
-
-def rounds_of(block: Block) -> list[tuple[int, npt.NDArray[np.int64]]]:
-    """Returns each round the block's queries are asked in, with those queries' places."""
-    return [
-        (int(number), np.flatnonzero(block.round == number)) for number in np.unique(block.round)
-    ]

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from whodrew.identify.base import NEVER, Fitted, Option, rounds_of
-from whodrew.identify.cells import matched_centre, other_centre, round_cells
+from whodrew.identify.base import NEVER, Fitted, Option
+from whodrew.identify.cells import assemble, other_centre
 from whodrew.identify.library import Frame, Library
 from whodrew.identify.problem import Block
 from whodrew.identify.samples import Floats, Ints
 
 NEIGHBOURS = 5
 TIE = np.float32(1e-3)
+Name = Callable[[Floats, Floats, Ints, int], Floats]
 
 
 def unit_rows(vectors: Floats) -> Floats:
@@ -70,14 +72,7 @@ class FittedNeighbours:
                 self.library, self.frame, self.without, centred=self.centred
             )
             return vote_shares(queries, references, model, models)[None]
-        points = self.frame.scaled(block.points)
-        scores = np.full((len(block.rows), models), NEVER)
-        for number, asked in rounds_of(block):
-            queries, references, model = round_points(
-                self.frame, points, block, number, asked, centred=self.centred
-            )
-            scores[asked] = vote_shares(queries, references, model, models)
-        return scores[None]
+        return by_round(self.frame, block, vote_shares, centred=self.centred)[None]
 
 
 def references_without(
@@ -91,17 +86,29 @@ def references_without(
     return frame.scaled(library.samples.vectors[rows]), library.samples.model[rows]
 
 
-def round_points(
-    frame: Frame, points: Floats, block: Block, number: int, asked: Ints, *, centred: bool
-) -> tuple[Floats, Floats, Ints]:
-    """Returns queries (q, D') and references (r, D') of one round, with the latter's models."""
-    kept = block.kept[number]
-    queries, references = points[block.query[asked]], points[block.reference[kept]]
-    if centred:
-        cells = round_cells(points, frame.effects, block, number)
-        queries = queries - matched_centre(frame, points, block, cells, asked)
-        references = references - cells.middle
-    return queries, references, block.model[kept]
+def by_round(frame: Frame, block: Block, name: Name, *, centred: bool) -> Floats:
+    """Returns (n, M) scores of a matched block, each round named from what it leaves.
+
+    Args:
+        frame: gives scale and effects.
+        block: matched block.
+        name: gives (q, M) scores from queries (q, D'), references (r, D'), models (r,), M.
+        centred: whether the prompt's effect is taken from both first.
+    """
+    models = len(frame.known)
+    points = frame.scaled(block.points)
+    numbers, which = np.unique(block.round, return_inverse=True)
+    drawn = assemble(frame, points, frame.effects, block) if centred else None
+    queries = points[block.query] if drawn is None else drawn.queries
+    scores = np.full((len(block.rows), models), NEVER)
+    for place, number in enumerate(numbers.tolist()):
+        kept = block.kept[number]
+        references = points[block.reference[kept]]
+        if drawn is not None:
+            references = references - drawn.middles[place]
+        asked = which == place
+        scores[asked] = name(queries[asked], references, block.model[kept], models)
+    return scores
 
 
 class KNearest:

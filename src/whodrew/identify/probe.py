@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from whodrew.identify.base import NEVER, Fitted, Option, rounds_of
+from whodrew.identify.base import NEVER, Fitted, Option
 from whodrew.identify.cells import other_centre
 from whodrew.identify.library import Frame, Library
-from whodrew.identify.neighbours import references_without, round_points
+from whodrew.identify.neighbours import by_round, references_without
 from whodrew.identify.problem import Block
 from whodrew.identify.samples import Floats, Ints
 
@@ -88,14 +88,7 @@ class FittedProbe:
                 queries = queries - other_centre(self.frame, block)
             probe, scale = self._probe
             return apply_probe(probe, queries / scale, self._references[1], models)[None]
-        points = self.frame.scaled(block.points)
-        scores = np.full((len(block.rows), models), NEVER)
-        for number, asked in rounds_of(block):
-            queries, references, model = round_points(
-                self.frame, points, block, number, asked, centred=self.centred
-            )
-            scores[asked] = probe_scores(queries, references, model, models)
-        return scores[None]
+        return by_round(self.frame, block, probe_scores, centred=self.centred)[None]
 
 
 class LinearProbe:
