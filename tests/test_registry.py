@@ -12,7 +12,7 @@ import pytest
 from whodrew import registry as room
 from whodrew.audit import listing
 from whodrew.encoders.registry import ENCODERS
-from whodrew.errors import UsageError
+from whodrew.errors import UsageError, WhodrewError
 from whodrew.identify.registry import IDENTIFIERS
 from whodrew.registry import Entry, Registry
 
@@ -146,3 +146,27 @@ def test_our_own_registries_hold_what_the_contract_names() -> None:
             assert entry.summary
             assert callable(registry.get(entry.name))
     assert "surely_not_there" not in sys.modules
+
+
+def test_a_family_is_called_with_what_follows_its_colon() -> None:
+    tools: Registry[Any] = Registry(
+        "tool",
+        "tests.tools",
+        (
+            Entry("saw", "cuts", "builtins:str", argument="BLADE"),
+            Entry("hammer", "hits", "builtins:str"),
+            Entry("laser", "burns", "nowhere:x", ("surely_not_there",), "light", "MODEL"),
+        ),
+    )
+    assert tools.get("saw:fine:1.5")() == "fine:1.5"
+    assert tools.names() == ["saw:BLADE", "hammer", "laser:MODEL"]
+    for typed, said in (
+        ("saw", "tool 'saw' needs more: saw:BLADE"),
+        ("saw:", "tool 'saw' needs more: saw:BLADE"),
+        ("hammer:x", "tool 'hammer' takes nothing after a colon: 'hammer:x'"),
+        ("laser:x", "tool 'laser:x' needs an extra: pip install 'whodrew[light]'"),
+    ):
+        for ask in (tools.get, tools.check):
+            with pytest.raises(WhodrewError) as refused:
+                ask(typed)
+            assert str(refused.value) == said

@@ -4,6 +4,9 @@ A registry maps names to factories. Built-in factories are given as
 ``"module:attribute"`` strings and imported when asked for, so that listing names
 costs no heavy import. Third parties register through the entry-point group of the
 registry; their names are namespaced, ``package/name``.
+
+A family takes an argument after a colon, ``family:argument``, which its factory is called
+with.
 """
 
 from __future__ import annotations
@@ -11,11 +14,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
 from typing import Any, Generic, TypeVar, cast
 
-from whodrew.errors import UsageError
+from whodrew.errors import MissingExtraError, UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -30,6 +35,8 @@ class Entry:
         target: ``module:attribute`` of the factory, or ``None`` once it is loaded.
         requires: module names that must be importable for it to work.
         extra: the extra of whodrew that installs ``requires``.
+        argument: what follows the colon of a family's name (``MODEL``); ``None`` where
+            the name stands alone.
     """
 
     name: str
@@ -37,6 +44,12 @@ class Entry:
     target: str | None = None
     requires: tuple[str, ...] = ()
     extra: str | None = None
+    argument: str | None = None
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Required modules that are not installed."""
+        return tuple(name for name in self.requires if find_spec(name) is None)
 
 
 class Registry(Generic[F]):
@@ -71,37 +84,59 @@ class Registry(Generic[F]):
             yield Entry(name, f"from {point.value}", point.value)
 
     def get(self, name: str) -> F:
-        """Returns the factory called ``name``.
+        """Returns the factory called ``name``, given its argument where it has one.
 
         Raises:
-            UsageError: the name is unknown; the message lists the nearest known names.
+            UsageError: the name is unknown (the message lists the nearest known names), or
+                its argument is missing or out of place.
+            MissingExtraError: it needs modules that are not installed.
         """
-        if name in self._loaded:
-            return self._loaded[name]
-        entry = self._entries.get(name)
-        if entry is not None and entry.target is not None:
-            module, _, attribute = entry.target.partition(":")
-            factory = getattr(import_module(module), attribute)
-        else:
-            points = self._third_party()
-            if name not in points:
-                raise UsageError(self._unknown(name))
-            factory = points[name].load()
-        self._loaded[name] = cast(F, factory)
-        return self._loaded[name]
+        family, argument = self._parsed(name)
+        factory = self._factory(family)
+        return factory if argument is None else cast(F, partial(factory, argument))
 
     def check(self, name: str) -> None:
-        """Refuses a name that is not known, without importing anything.
+        """Refuses what cannot be had, without importing anything.
 
         Raises:
-            UsageError: the name is unknown; the message lists the nearest known names.
+            UsageError: as ``get``.
+            MissingExtraError: as ``get``.
         """
-        if name not in self._loaded and name not in self.names():
-            raise UsageError(self._unknown(name))
+        self._parsed(name)
+
+    def _parsed(self, name: str) -> tuple[str, str | None]:
+        """Returns the registered name and what follows its colon."""
+        family, colon, argument = name.partition(":")
+        entry = self._entries.get(family)
+        if entry is None:
+            if family not in self._third_party():
+                raise UsageError(self._unknown(name))
+            return family, argument if colon else None
+        if entry.argument is None and colon:
+            raise UsageError(f"{self.kind} {family!r} takes nothing after a colon: {name!r}")
+        if entry.argument is not None and not argument:
+            raise UsageError(f"{self.kind} {family!r} needs more: {family}:{entry.argument}")
+        if entry.missing:
+            raise MissingExtraError(f"{self.kind} {name!r}", entry.extra or "")
+        return family, argument if colon else None
+
+    def _factory(self, name: str) -> F:
+        if name not in self._loaded:
+            entry = self._entries.get(name)
+            if entry is not None and entry.target is not None:
+                module, _, attribute = entry.target.partition(":")
+                factory = getattr(import_module(module), attribute)
+            else:
+                factory = self._third_party()[name].load()
+            self._loaded[name] = cast(F, factory)
+        return self._loaded[name]
 
     def names(self) -> list[str]:
-        """Returns every known name."""
-        return [entry.name for entry in self.entries()]
+        """Returns every known name, families with the word for their argument."""
+        return [
+            entry.name if entry.argument is None else f"{entry.name}:{entry.argument}"
+            for entry in self.entries()
+        ]
 
     def _third_party(self) -> dict[str, EntryPoint]:
         found: dict[str, EntryPoint] = {}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -70,9 +69,10 @@ class Drawn:
 
 
 def _listed(entry: Entry) -> Listed:
-    ready = all(find_spec(module) is not None for module in entry.requires)
+    ready = not entry.missing
     install = None if ready else f"pip install 'whodrew[{entry.extra}]'"
-    return Listed(entry.name, entry.summary, entry.requires, ready, install)
+    name = entry.name if entry.argument is None else f"{entry.name}:{entry.argument}"
+    return Listed(name, entry.summary, entry.requires, ready, install)
 
 
 def _all(registry: Registry[Any]) -> list[Listed]:

@@ -136,11 +136,13 @@ def identify(  # noqa: PLR0913 - the options of the command
     known, size = _references(
         source, encoder, canonical, paths, store, workers=workers, report=report, said=said
     )
-    if known.card.name not in ENCODERS.names():
+    try:
+        ENCODERS.check(known.card.name)
+    except UsageError as error:
         raise UsageError(
             f"the references are embeddings by {known.card.name!r}, which is no encoder of this "
             f"installation ({', '.join(ENCODERS.names())}): give their images as references"
-        )
+        ) from error
     drawn = get_encoder(known.card.name)
     if drawn.card.dimension != known.card.dimension:
         raise UsageError(

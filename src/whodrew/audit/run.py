@@ -18,7 +18,7 @@ from whodrew.audit.headline import headline_of, strength_order
 from whodrew.audit.jobs import Said, View, jobs_of, run_jobs
 from whodrew.audit.options import AuditOptions
 from whodrew.audit.prompts import prompts_of, similarity_of, variation_of
-from whodrew.audit.result import Audit
+from whodrew.audit.result import Audit, file_name
 from whodrew.audit.sources import Report, Source, embedded, open_source
 from whodrew.errors import InputError, UsageError
 from whodrew.identify.library import Library
@@ -156,7 +156,7 @@ def _views(
     """Yields what is attacked: the canonical form first where the containers differ."""
     encoders = dict.fromkeys(options.encoders if source.arena else ("",))
     for encoder in encoders:
-        store = options.store or out / "store" / (encoder or "given")
+        store = options.store or out / "store" / file_name(encoder or "given")
         native = embedded(
             source, encoder, store, canonical=None, workers=options.workers, report=report
         )
@@ -183,7 +183,7 @@ def _views(
             samples = form.gathered.samples()
             yield View(name, canonical, form, samples, None, None, container, leads)
             if references is not None:
-                where = out / "store" / f"{encoder or 'given'}-references"
+                where = out / "store" / f"{file_name(encoder or 'given')}-references"
                 if canonical is not None:
                     where = where.with_name(f"{where.name}-canonical-{canonical}")
                 other = embedded(

@@ -32,6 +32,8 @@ class Samples:
         source: (N,) row of each sample in the table it came from.
         group: (N,) code shared by images that are (near) duplicates of each other.
         scale: how vectors are to be compared, from the encoder's card.
+        copies: (N, D) embeddings of perturbed copies of the same images, for identifiers
+            that learn what a small change does; empty where there are none.
     """
 
     vectors: Floats
@@ -44,6 +46,7 @@ class Samples:
     source: Ints
     group: Ints
     scale: Scale
+    copies: tuple[Floats, ...] = ()
 
     @classmethod
     def build(
@@ -157,6 +160,7 @@ class Samples:
         return replace(
             self,
             vectors=self.vectors[index],
+            copies=tuple(copy[index] for copy in self.copies),
             prompt=self.prompt[index],
             model=self.model[index],
             image_id=self.image_id[index],

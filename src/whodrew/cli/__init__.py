@@ -1,0 +1,59 @@
+"""The command line. Heavy imports happen inside the commands: ``--help`` must be quick."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.exceptions import TyperException
+
+from whodrew import __version__
+from whodrew.cli import audit, identify, images, lists
+from whodrew.cli.common import app
+from whodrew.errors import WhodrewError
+
+# Importing a module adds its commands, in the order of the help page.
+__all__ = ["app", "audit", "identify", "images", "lists", "main"]
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """How blind is a blind text-to-image arena, really?
+
+    Example: whodrew audit --sample --out audit
+    """
+    if version:
+        print(__version__)
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+        raise typer.Exit
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command line and exits as the contract says.
+
+    0 done, 1 some items were bad, 2 wrong use or input, 3 a limit exceeded, 130 interrupted.
+    """
+    try:
+        code = app(arguments, standalone_mode=False)
+        if code == 130:  # typer makes a status of an interrupt
+            raise KeyboardInterrupt
+    except WhodrewError as error:
+        code = _fail(str(error), error.exit_code)
+    except (typer.Abort, KeyboardInterrupt):
+        code = _fail("interrupted", 130)
+    except TyperException as error:
+        context: Any = getattr(error, "ctx", None)
+        hint = f" (see {context.command_path} --help)" if context is not None else ""
+        code = _fail(error.format_message().replace("Value error, ", "") + hint, 2)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    return code
