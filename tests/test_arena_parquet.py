@@ -23,8 +23,9 @@ from whodrew.arena import (
     partition,
     read_arena,
     read_image_bytes,
+    read_stored,
 )
-from whodrew.errors import InputError
+from whodrew.errors import InputError, UsageError
 
 STRUCT = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
@@ -33,6 +34,28 @@ def png(value: int) -> bytes:
     out = io.BytesIO()
     Image.new("RGB", (8, 8), (value % 256, value // 256, 0)).save(out, "PNG")
     return out.getvalue()
+
+
+class CountingFile(io.FileIO):
+    """A file that counts what is read from it, over all files of its kind."""
+
+    read_bytes = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(-1 if size is None else size)
+        CountingFile.read_bytes += len(data)
+        return data
+
+
+def count_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets all Parquet files that the arena opens be counted."""
+    opened = pq.ParquetFile
+    CountingFile.read_bytes = 0
+
+    def counted(path: str | Path, **options: object) -> pq.ParquetFile:
+        return opened(CountingFile(path), **options)
+
+    monkeypatch.setattr("whodrew.arena.containers.pq.ParquetFile", counted)
 
 
 def struct_table(count: int, start: int = 0) -> pa.Table:
@@ -284,3 +307,99 @@ def test_identity_does_not_depend_on_where_the_bytes_lie(tmp_path: Path) -> None
     (_, inside), *_ = iter_bytes(read_arena(tmp_path / "a.parquet").images)
     assert isinstance(inside, bytes)
     assert image_id(inside) == image_id((tmp_path / "b.png").read_bytes())
+
+
+def test_patterns_of_parts(tmp_path: Path) -> None:
+    for part in range(3):
+        pq.write_table(struct_table(4, part * 4), tmp_path / f"p-{part:05}-of-00003.parquet")
+    for pattern in ("*.parquet", "p-{00000..00002}-of-00003.parquet", "p-?????-of-*"):
+        arena = read_arena(f"{tmp_path}/{pattern}")
+        assert [pixel(data) for _, data in iter_bytes(arena.images)] == list(range(12))
+        assert arena.bad == ()
+    arena = read_arena(f"{tmp_path}/p-0000[02]-*")
+    assert len(arena) == 8
+    assert [item.item for item in arena.bad] == ["p-00001-of-00003.parquet"]
+
+
+def test_a_part_that_cannot_be_read_does_not_cost_the_others(tmp_path: Path) -> None:
+    pq.write_table(struct_table(4), tmp_path / "a.parquet")
+    pq.write_table(struct_table(4, 4), tmp_path / "b.parquet")
+    pq.write_table(pa.table({"image": [png(1)]}), tmp_path / "c.parquet")
+    whole = (tmp_path / "b.parquet").read_bytes()
+    (tmp_path / "b.parquet").write_bytes(whole[: len(whole) // 2])
+    arena = read_arena(f"{tmp_path}/{{a,b,c}}.parquet")
+    assert [pixel(data) for _, data in iter_bytes(arena.images)] == [0, 1, 2, 3]
+    found = {item.item: item.reason for item in arena.bad}
+    assert sorted(found) == ["b.parquet", "c.parquet"]
+    assert "names no prompts" in found["c.parquet"]
+
+
+def test_rows_without_a_name_are_numbered_through_all_parts(tmp_path: Path) -> None:
+    for part in range(2):
+        images = [{"bytes": png(part * 2 + at), "path": None} for at in range(2)]
+        table = {"image": pa.array(images, STRUCT), "prompt": ["p"] * 2, "model": ["m"] * 2}
+        pq.write_table(pa.table(table), tmp_path / f"{part}.parquet")
+    arena = read_arena(tmp_path)
+    assert arena.bad == ()
+    assert labels(arena) == [("m", "0"), ("m", "1"), ("m", "2"), ("m", "3")]
+
+
+def test_columns_of_other_names(tmp_path: Path) -> None:
+    table = pa.table(
+        {
+            "thumb": pa.array([{"bytes": png(9), "path": None}], STRUCT),
+            "picture": pa.array([{"bytes": png(1), "path": None}], STRUCT),
+            "engine": ["m"],
+            "model": ["not this"],
+            "pid": ["p"],
+        }
+    )
+    pq.write_table(table, tmp_path / "a.parquet")
+    names = {"image": "picture", "model": "engine", "prompt_id": "pid", "seed": "pid"}
+    arena = read_arena(tmp_path / "a.parquet", columns=names)
+    assert labels(arena) == [("m", "p")]
+    assert arena.prompt_ids == ["p"]
+    assert [pixel(data) for _, data in iter_bytes(arena.images)] == [1]
+    assert labels(read_arena(tmp_path, columns=names)) == [("m", "p")]
+    with pytest.raises(InputError, match="no column 'zzz' for model: found"):
+        read_arena(tmp_path / "a.parquet", columns={**names, "model": "zzz"})
+    with pytest.raises(InputError, match="no column 'zzz' for image"):
+        read_arena(tmp_path / "a.parquet", columns={**names, "image": "zzz"})
+    with pytest.raises(UsageError, match="no such column 'picture'"):
+        read_arena(tmp_path / "a.parquet", columns={"picture": "image"})
+    (tmp_path / "x.png").write_bytes(png(3))
+    (tmp_path / "m.csv").write_text("url,who,q\nx.png,a,b\n")
+    csv = read_arena(tmp_path / "m.csv", columns={"image": "url", "model": "who", "prompt": "q"})
+    assert labels(csv) == [("a", "x")]
+
+
+def test_only_what_is_needed_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    images = [{"bytes": rng.bytes(50_000), "path": f"{at}.png"} for at in range(200)]
+    table = pa.table({"image": pa.array(images, STRUCT), "prompt_id": ["p"] * 200})
+    table = table.append_column("other", pa.array([rng.bytes(50_000) for _ in range(200)]))
+    path = tmp_path / "a.parquet"
+    pq.write_table(table, path, row_group_size=20, compression="none", use_dictionary=False)
+    count_reads(monkeypatch)
+    arena = read_arena(path)
+    assert CountingFile.read_bytes < 500_000  # the footer, labels and names of 20 MB
+    CountingFile.read_bytes = 0
+    for share in partition(arena.images):
+        assert all(isinstance(data, bytes) for _, data in iter_bytes(arena.images.take(share)))
+    assert CountingFile.read_bytes < 13_000_000  # each image once, and nothing of 'other'
+    CountingFile.read_bytes = 0
+    assert len(list(iter_bytes(arena.images.slice(45, 3)))) == 3
+    assert CountingFile.read_bytes < 2_500_000  # one row group
+
+
+def test_images_by_the_name_they_are_stored_under(tmp_path: Path) -> None:
+    path = tmp_path / "a#1.parquet"
+    pq.write_table(struct_table(5), path, row_group_size=2)
+    assert pixel(read_stored(f"{path}#image.bytes[3]")) == 3
+    with pytest.raises(ImageError, match="its row group has"):
+        read_stored(f"{path}#image.bytes[3]", cost=10)
+    for name in (f"{path}#image.bytes[9]", f"{path}#none[1]", f"{tmp_path}/b.parquet#x[1]"):
+        with pytest.raises(ImageError):
+            read_stored(name)
+    (tmp_path / "b.png").write_bytes(png(4))
+    assert pixel(read_stored(str(tmp_path / "b.png"))) == 4

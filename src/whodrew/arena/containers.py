@@ -1,9 +1,10 @@
-"""Images inside Parquet: found without being read, read without being held."""
+"""Images inside Parquet and tar: found without being read, read without being held."""
 
 from __future__ import annotations
 
 import bisect
 import itertools
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from whodrew.arena.decode import DEFAULT_LIMITS, ImageError, Limits, read_bytes
+from whodrew.arena.tar import Archive
 from whodrew.arena.tree import scan
 from whodrew.errors import InputError
 
 _BATCH = 16  # images unpacked at a time: 16 of 10 MB are still no burden
 _BUFFER = 1 << 20
+_OBJECT_STORAGE = re.compile(r"(s3|gcs|gs|abfss?)://?[^/]")
 
 
 def open_parquet(path: str | Path) -> pq.ParquetFile:
@@ -34,14 +37,22 @@ def open_parquet(path: str | Path) -> pq.ParquetFile:
         raise InputError(f"{path} is not a Parquet file: {_line(error)}") from error
 
 
+def is_archive(container: str) -> bool:
+    """Whether ``container`` is a tar archive, by its name; else it is a Parquet file."""
+    return container[-4:].lower() == ".tar"
+
+
 def is_embedding_table(path: str | Path) -> bool:
     """Whether ``path`` is an embedding store rather than an arena.
 
     That is a Parquet file, or a folder with Parquet files directly in it, that has a
     column ``embedding``. A folder of parts counts by its first readable part; files that
     are no Parquet do not count, and a folder that holds folders of images is an arena
-    whatever tables lie beside them. Nothing but the file's footer is read.
+    whatever tables lie beside them. Nothing but the file's footer is read. An address on
+    object storage is always a store: arenas lie on disks.
     """
+    if _OBJECT_STORAGE.match(str(path)):
+        return True
     path = Path(path)
     if path.is_dir():
         parts = sorted(part for part in path.glob("*.parquet") if not part.name.startswith("."))
@@ -76,7 +87,7 @@ def null_cells(file: pq.ParquetFile, column: str) -> list[bool]:
         if known and statistics.null_count in (0, meta.num_rows):
             nulls += [statistics.null_count > 0] * meta.num_rows
         else:
-            for cells in _stream(file, group, column):
+            for cells in stream_cells(file, group, column):
                 nulls += pc.is_null(cells).to_pylist()
     return nulls
 
@@ -114,6 +125,8 @@ def iter_bytes(
 ) -> Iterator[tuple[int, bytes | ImageError]]:
     """Reads the files of many images, each Parquet row group at most once.
 
+    Images in tar archives are read by their place, each by itself.
+
     Call it once for many images, not once for each few: Parquet can only be read by
     pages, and most writers put the images of a row group into a single one, so that a row
     group is what is held in memory and what is read again in the next call. To share the
@@ -126,9 +139,10 @@ def iter_bytes(
     Yields:
         (index into ``images``, the bytes, or the error that says why there are none):
         first those in memory and in files of their own, in the table's order, then
-        those in Parquet, in storage order.
+        those in Parquet and in archives, in storage order.
     """
     inside: dict[tuple[str, str], list[tuple[int, int]]] = {}
+    archived: dict[str, list[tuple[int, int, str]]] = {}
     columns = ["path", "bytes", "container", "row", "column"]
     base = 0
     for batch in images.select(columns).to_batches(max_chunksize=_BATCH):
@@ -141,6 +155,8 @@ def iter_bytes(
                     yield at, read_bytes(row["path"], limits)
                 except ImageError as error:
                     yield at, error
+            elif row["container"] is not None and is_archive(row["container"]):
+                archived.setdefault(row["container"], []).append((row["row"], at, row["column"]))
             elif row["container"] is not None:
                 inside.setdefault((row["container"], row["column"]), []).append((row["row"], at))
             else:
@@ -149,6 +165,9 @@ def iter_bytes(
     for (container, column), places in inside.items():
         places.sort()
         yield from _iter_container(container, column, places, limits)
+    for archive, members in archived.items():
+        members.sort()
+        yield from _iter_archive(archive, members, limits)
 
 
 def partition(images: pa.Table, size: int = 64) -> list[list[int]]:
@@ -156,8 +175,8 @@ def partition(images: pa.Table, size: int = 64) -> list[list[int]]:
 
     Args:
         images: ``Arena.images`` or any slice or selection of it.
-        size: images a share where they lie in files of their own; images of one row group
-            are one share, however many.
+        size: images a share where they lie in files of their own or in archives, which
+            are not mixed; images of one row group are one share, however many.
 
     Returns:
         Indices into ``images``, each exactly once: ``images.take(share)`` is what one
@@ -175,6 +194,10 @@ def partition(images: pa.Table, size: int = 64) -> list[list[int]]:
                 inside.setdefault(container, []).append((row, at))
     for container, places in inside.items():
         places.sort()
+        if is_archive(container):
+            members = [at for _, at in places]
+            shares += [members[at : at + size] for at in range(0, len(members), size)]
+            continue
         groups: dict[int, list[int]] = {}
         ends = _group_ends(container)
         for row, at in places:
@@ -206,7 +229,7 @@ def _iter_container(
             for group in range(file.metadata.num_row_groups):
                 end = start + file.metadata.row_group(group).num_rows
                 if done < len(places) and places[done][0] < end:
-                    for cells in _stream(file, group, column):
+                    for cells in stream_cells(file, group, column):
                         stop = start + len(cells)
                         while done < len(places) and places[done][0] < stop:
                             row, at = places[done]
@@ -226,8 +249,53 @@ def _iter_container(
         yield at, ImageError(f"{Path(container).name} has no such row any more")
 
 
-def _stream(file: pq.ParquetFile, group: int, column: str) -> Iterator[pa.Array]:
+def _iter_archive(
+    container: str, members: Sequence[tuple[int, int, str]], limits: Limits
+) -> Iterator[tuple[int, bytes | ImageError]]:
+    done = 0
+    try:
+        with Archive(container) as archive:
+            for offset, at, name in members:
+                data = _read_member(archive, name, offset, limits)
+                done += 1
+                yield at, data
+    except (InputError, OSError) as error:
+        reason = ImageError(f"{Path(container).name}: {_line(error)}")
+        for _, at, _ in members[done:]:
+            yield at, reason
+
+
+def _read_member(archive: Archive, name: str, offset: int, limits: Limits) -> bytes | ImageError:
+    size, reason = archive.content(name, offset)
+    if reason is not None:
+        return ImageError(reason)
+    if size > limits.max_bytes:
+        return ImageError(f"{size:,} bytes, more than the limit of {limits.max_bytes:,}")
+    data = archive.read(offset, size)
+    return data if len(data) == size else ImageError(f"{archive.path.name} was cut short")
+
+
+def group_of(file: pq.ParquetFile, column: str, row: int) -> int:
+    """Returns the bytes that a leaf column unpacks to in the row group of ``row``, else 0."""
+    end = 0
+    for group in range(file.metadata.num_row_groups):
+        meta = file.metadata.row_group(group)
+        end += meta.num_rows
+        if row < end:
+            sizes = [
+                chunk.total_uncompressed_size
+                for chunk in map(meta.column, range(meta.num_columns))
+                if chunk.path_in_schema == column
+            ]
+            return int(sum(sizes))
+    return 0
+
+
+def stream_cells(file: pq.ParquetFile, group: int, column: str) -> Iterator[pa.Array]:
+    """Yields the cells of one leaf column of one row group, a few at a time."""
     for batch in file.iter_batches(_BATCH, row_groups=[group], columns=[column]):
+        if batch.num_columns == 0:
+            raise InputError(f"no column {column!r} any more")
         cells = batch.column(0)
         while pa.types.is_struct(cells.type):
             cells = cells.flatten()[0]

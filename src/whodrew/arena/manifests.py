@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
@@ -22,7 +22,7 @@ from whodrew.arena.model import Arena, BadItem
 from whodrew.arena.paths import absolute, is_inside, item_name, normal, why_missing
 from whodrew.arena.rows import Rows, build_arena
 from whodrew.arena.tabular import read_text_table
-from whodrew.errors import InputError
+from whodrew.errors import InputError, UsageError
 
 _REMOTE = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
 
@@ -41,6 +41,7 @@ class Listing:
         unnamed: rows without a model in a table that has models.
         derived: prompt ids that were derived from texts.
         torn: prompt ids under which the table has more than one text.
+        ids: text to the prompt id derived from it.
         seen: absolute paths of all files named, in rows good or bad.
     """
 
@@ -52,6 +53,7 @@ class Listing:
     unnamed: int = 0
     derived: set[str] = field(default_factory=set)
     torn: set[str] = field(default_factory=set)
+    ids: dict[str, str] = field(default_factory=dict)
     seen: set[str] = field(default_factory=set)
 
     def labels(self, cells: Mapping[str, Any], stem: str) -> dict[str, Any]:
@@ -75,22 +77,36 @@ class Listing:
         if prompt_id is None:
             if prompt is None:
                 raise ValueError("neither a prompt_id nor a prompt")
-            prompt_id = derive_prompt_id(prompt)
-            self.derived.add(prompt_id)
+            prompt_id = self.ids.get(prompt)
+            if prompt_id is None:
+                prompt_id = self.ids[prompt] = derive_prompt_id(prompt)
+                self.derived.add(prompt_id)
         if prompt is None:
             prompt = self.texts.get(prompt_id) or self.beside.prompt(prompt_id)
-        elif nfc(self.texts.setdefault(prompt_id, prompt)) != nfc(prompt):
-            self.torn.add(prompt_id)
+        else:
+            first = self.texts.setdefault(prompt_id, prompt)
+            if first == prompt:
+                prompt = first  # one copy of a text, however many rows have it
+            elif nfc(first) != nfc(prompt):
+                self.torn.add(prompt_id)
         if values["model"] is None and "model" in cells:
             self.unnamed += 1
         seed = values["seed"] or stem
         return {"model": values["model"], "prompt_id": prompt_id, "prompt": prompt, "seed": seed}
 
-    def notes(self, found: Mapping[str, str]) -> list[str]:
+    def notes(
+        self,
+        found: Mapping[str, str],
+        *,
+        what: str = "column",
+        stem: str = "the stem of the file name",
+    ) -> list[str]:
         """Returns what has to be said of the table as a whole.
 
         Args:
             found: our names to the columns that were taken for them.
+            what: what such a column is called here.
+            stem: what is taken for a missing seed.
         """
         notes = []
         renamed = [
@@ -99,13 +115,13 @@ class Listing:
             if theirs != ours and theirs not in ("path", "file_name")
         ]
         if renamed:
-            notes.append("columns taken: " + ", ".join(renamed))
+            notes.append(f"{what}s taken: " + ", ".join(renamed))
         if "model" not in found:
-            notes.append("no column 'model': every image is anonymous")
+            notes.append(f"no {what} 'model': every image is anonymous")
         elif self.unnamed:
             notes.append(f"{count(self.unnamed, 'row')} without a model taken as anonymous")
         if "seed" not in found:
-            notes.append("no column 'seed': the stem of the file name is taken")
+            notes.append(f"no {what} 'seed': {stem} is taken")
         if self.derived:
             number = count(len(self.derived), "prompt_id")
             notes.append(f"{number} derived from the prompts' texts")
@@ -116,8 +132,22 @@ class Listing:
             )
         return notes
 
-    def arena(self, found: Mapping[str, str], source: str, layout: str, name: str) -> Arena:
+    def arena(
+        self,
+        found: Mapping[str, str],
+        source: str,
+        layout: str,
+        name: str,
+        notes: Sequence[str] | None = None,
+    ) -> Arena:
         """Finishes the listing.
+
+        Args:
+            found: our names to the columns that were taken for them.
+            source: what the user gave.
+            layout: how it was read.
+            name: the table, for messages.
+            notes: what has to be said; made from ``found`` where not given.
 
         Raises:
             InputError: not one image could be listed.
@@ -136,28 +166,75 @@ class Listing:
             source=source,
             layout=layout,
             bad=self.bad,
-            notes=self.notes(found),
+            notes=self.notes(found) if notes is None else list(notes),
             texts=self.texts,
             storage_order=any(place is not None for place in self.rows.container),
         )
 
 
-def take_columns(columns: Sequence[str], name: str, *, image: bool = True) -> dict[str, str]:
+def parse_columns(texts: Iterable[str]) -> dict[str, str]:
+    """Reads ``model=generator,prompt_id=pid`` as ``read_arena`` takes it.
+
+    Raises:
+        UsageError: it is not of that form, names what there is not, or names one twice.
+    """
+    given: dict[str, str] = {}
+    pairs = [pair for text in texts for pair in text.split(",")]
+    for pair in pairs:
+        ours, equals, theirs = pair.partition("=")
+        ours = ours.strip()
+        if not equals:
+            raise UsageError(f"columns {pair!r}: write OURS=THEIRS, as in model=generator")
+        if ours in given:
+            raise UsageError(f"columns name {ours} twice")
+        given[ours] = theirs.strip()
+    check_columns(given)
+    return given
+
+
+def check_columns(given: Mapping[str, str] | None) -> None:
+    """Refuses a mapping of columns that names what there is not.
+
+    Raises:
+        UsageError: a name is not one of ours, or stands for nothing.
+    """
+    for ours, theirs in (given or {}).items():
+        if ours not in COLUMN_NAMES:
+            raise UsageError(f"no such column {ours!r}: name {', '.join(COLUMN_NAMES)}")
+        if not theirs:
+            raise UsageError(f"{ours} is taken from a column without a name: give one")
+
+
+def take_columns(
+    columns: Sequence[str],
+    name: str,
+    *,
+    image: bool = True,
+    given: Mapping[str, str] | None = None,
+) -> dict[str, str]:
     """Finds the columns of a manifest by the names they go by.
 
     Args:
         columns: the table's columns.
         name: the table, for messages.
         image: whether a column of paths is needed.
+        given: our names to the table's, which override those they go by.
 
     Returns:
         Our names to the table's.
 
     Raises:
-        InputError: no image or no prompt column; the message lists what was found.
+        UsageError: ``given`` names what there is not.
+        InputError: no image or no prompt column, or one of ``given`` is not there; the
+            message lists what was found.
     """
+    check_columns(given)
     found = find_columns(columns, COLUMN_NAMES)
     what = listed(list(columns), 12)
+    for ours, theirs in (given or {}).items():
+        if theirs not in columns:
+            raise InputError(f"{name} has no column {theirs!r} for {ours}: found {what}")
+        found[ours] = theirs
     if image and "image" not in found:
         raise InputError(
             f"{name} names no images: it needs a column 'path' or 'file_name' (one of "
@@ -199,18 +276,29 @@ def resolve(value: Any, folder: str) -> str:
     return path
 
 
-def read_manifest(path: Path, source: str) -> Arena:
+def read_manifest(path: Path, source: str, columns: Mapping[str, str] | None = None) -> Arena:
     """Reads a CSV, TSV or JSON Lines manifest, one row an image.
+
+    Args:
+        path: the table.
+        source: what the user gave.
+        columns: our names to the table's, which override those they go by.
 
     Raises:
         InputError: unreadable, without the columns it needs, or without a usable row.
     """
     listing = Listing(absolute(path.parent), read_beside(path.parent, skip=path))
-    found = _list_table(listing, path, path.parent)
+    found = _list_table(listing, path, path.parent, columns)
     return listing.arena(found, source, "manifest", path.name)
 
 
-def read_text_imagefolder(paths: Sequence[Path], root: Path, source: str, seen: set[str]) -> Arena:
+def read_text_imagefolder(
+    paths: Sequence[Path],
+    root: Path,
+    source: str,
+    seen: set[str],
+    columns: Mapping[str, str] | None = None,
+) -> Arena:
     """Reads a Hugging Face ImageFolder whose metadata are CSV or JSON Lines.
 
     Args:
@@ -218,6 +306,7 @@ def read_text_imagefolder(paths: Sequence[Path], root: Path, source: str, seen: 
         root: the folder the splits lie in; items are named from here.
         source: what the user gave.
         seen: filled with the absolute paths of all files named.
+        columns: as ``read_manifest``.
 
     Raises:
         InputError: as ``read_manifest``.
@@ -225,15 +314,17 @@ def read_text_imagefolder(paths: Sequence[Path], root: Path, source: str, seen: 
     listing = Listing(absolute(root), read_beside(root))
     found: dict[str, str] = {}
     for path in paths:
-        found |= _list_table(listing, path, root)
+        found |= _list_table(listing, path, root, columns)
     seen |= listing.seen
     return listing.arena(found, source, "imagefolder", paths[0].name)
 
 
-def _list_table(listing: Listing, path: Path, root: Path) -> dict[str, str]:
+def _list_table(
+    listing: Listing, path: Path, root: Path, given: Mapping[str, str] | None
+) -> dict[str, str]:
     """Adds the rows of one table; returns which columns were taken for what."""
     table = read_text_table(path)
-    found = take_columns(list(table.columns), str(path))
+    found = take_columns(list(table.columns), str(path), given=given)
     listing.folder = absolute(path.parent)
     listing.beside.notes += table.notes
     listing.bad += table.bad

@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 #: Columns of ``Arena.images``. A row's bytes lie in ``bytes``, or in the file ``path``, or
-#: in row ``row`` of column ``column`` of the Parquet file ``container``; ``item`` is the
-#: name the row goes by in messages, unique within an arena.
+#: in row ``row`` of column ``column`` of the Parquet file ``container``, or, where that is
+#: a tar archive, in its member ``column`` from byte ``row`` on; ``item`` is the name the row
+#: goes by in messages, unique within an arena.
 IMAGES_SCHEMA: Final = pa.schema(
     [
         pa.field("item", pa.string(), nullable=False),
@@ -54,11 +55,11 @@ class Arena:
     Attributes:
         images: one row a listed image, columns as in ``IMAGES_SCHEMA``. Folders and
             manifests of paths are sorted by (model, prompt_id, seed, path), whatever the
-            layout; images inside Parquet stay in storage order, so that one pass over
-            the table is one pass over the file.
+            layout; images inside Parquet and shards stay in storage order, so that one
+            pass over the table is one pass over the files.
         source: what the user gave.
-        layout: ``model/prompt``, ``prompt/model``, ``imagefolder``, ``manifest`` or
-            ``parquet``.
+        layout: ``model/prompt``, ``prompt/model``, ``imagefolder``, ``manifest``,
+            ``parquet``, ``preferences`` or ``webdataset``.
         families: model to family, from ``models.csv`` beside the images.
         prompts: prompt_id to text.
         prompt_attributes: prompt_id to the further columns of ``prompts.csv``.

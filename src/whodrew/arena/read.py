@@ -1,57 +1,93 @@
-"""From what the user gave to an arena: which layout it is, and who reads it."""
+"""From what the user gave to an arena: located, then read by whoever reads its layout."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
 
-from whodrew.arena.containers import is_embedding_table
+import pyarrow as pa
+
 from whodrew.arena.folders import read_folders
-from whodrew.arena.labels import COLUMN_NAMES, find_columns, listed
-from whodrew.arena.manifests import read_manifest, read_text_imagefolder
+from whodrew.arena.locate import Located, locate
+from whodrew.arena.manifests import check_columns, read_manifest, read_text_imagefolder
 from whodrew.arena.model import LAYOUTS, Arena, BadItem
 from whodrew.arena.paths import absolute, normal
-from whodrew.arena.tables import has_images, read_parquet
-from whodrew.arena.tabular import TEXT_TABLES, read_text_table
-from whodrew.arena.tree import Tree, is_hidden, kind_of, scan
+from whodrew.arena.preferences import iter_battles
+from whodrew.arena.shards import read_shards
+from whodrew.arena.tables import is_preferences, read_parquet
+from whodrew.arena.tree import Tree, is_hidden, kind_of
 from whodrew.errors import InputError, UsageError
 
-_KNOWN: Final = (
-    "an arena is a folder <model>/<prompt_id>/<seed>.<ext>, an ImageFolder, a manifest "
-    "(.csv, .tsv, .jsonl) or a Parquet file"
-)
-_METADATA: Final = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 
-
-def read_arena(source: str | Path, *, layout: str | None = None) -> Arena:
-    """Lists an arena, whatever its layout. No image is opened.
+def read_arena(
+    source: str | Path,
+    *,
+    layout: str | None = None,
+    columns: Mapping[str, str] | None = None,
+) -> Arena:
+    """Lists an arena, whatever its layout. No image is decoded.
 
     Args:
         source: a folder of folders of images, a Hugging Face ImageFolder, a manifest
-            (CSV, TSV, JSON Lines, Parquet), Parquet with the images inside, or a folder
-            that holds just one of these. A folder that holds folders of images is never
-            a manifest.
+            (CSV, TSV, JSON Lines, Parquet), Parquet with the images inside, WebDataset
+            shards, or a folder that holds just one of these; a pattern of shards or Parquet
+            files (``dir/{000..010}.tar``, ``dir/*.parquet``); or a data set of the Hub,
+            ``hub:owner/name[@revision][/config][:split]``. A folder that holds folders of
+            images is never a manifest.
         layout: ``model/prompt`` or ``prompt/model``: which level of folders is which;
             ``None`` finds out.
+        columns: our names (``image``, ``model``, ``prompt_id``, ``prompt``, ``seed``) to the
+            columns of a table, or the fields of a shard's samples, that hold them.
 
     Raises:
-        UsageError: no such layout.
+        UsageError: no such layout, or ``columns`` names what there is not.
         InputError: it does not exist, cannot be read, or holds no image; the message
             says what to do.
+        MissingExtraError: it is on the Hub, and ``huggingface_hub`` is not installed.
     """
     if layout is not None and layout not in LAYOUTS:
         raise UsageError(f"unknown layout {layout!r}: {' or '.join(LAYOUTS)}")
+    check_columns(columns)
     said = str(source)
-    path = Path(source)
-    if not path.exists():
-        raise InputError(f"{said}: no such file or folder; {_KNOWN}")
-    arena = _read_folder(path, said, layout) if path.is_dir() else _read_file(path, said)
+    found = locate(source, columns)
+    arena = _read(found, said, layout, columns)
+    notes = [*found.notes, *arena.notes]
     if layout is not None and arena.layout not in LAYOUTS:
-        note = f"layout {layout} has no effect on an arena of kind {arena.layout}"
-        arena = replace(arena, notes=(*arena.notes, note))
-    return arena
+        notes.append(f"layout {layout} has no effect on an arena of kind {arena.layout}")
+    if columns and arena.layout in LAYOUTS:
+        notes.append(f"columns have no effect on an arena of kind {arena.layout}")
+    return replace(arena, bad=(*found.bad, *arena.bad), notes=tuple(notes))
+
+
+def read_battles(
+    source: str | Path, *, columns: Mapping[str, str] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Yields the battles of a preference set, a few thousand at a time.
+
+    Rows that are bad items of the arena, for want of a prompt, are left out. Where an image
+    has no bytes its seed is null.
+
+    Args:
+        source: a preference set, as ``read_arena`` takes it.
+        columns: as ``read_arena``.
+
+    Yields:
+        Batches of ``BATTLES_SCHEMA``: prompt_id, and model, seed and votes of both images,
+        which are those of ``Arena.images``.
+
+    Raises:
+        InputError: it is no preference set, or cannot be read.
+    """
+    check_columns(columns)
+    found = locate(source, columns)
+    if found.kind != "parquet" or not is_preferences(found.paths, columns):
+        raise InputError(
+            f"{source} is no preference set: it needs the columns prompt, image1, image2, model1 "
+            "and model2"
+        )
+    yield from iter_battles(found.paths, columns)
 
 
 def list_images(path: str | Path) -> list[Path]:
@@ -80,54 +116,33 @@ def list_images(path: str | Path) -> list[Path]:
     return sorted(found)
 
 
-def _read_file(path: Path, said: str) -> Arena:
-    ending = path.suffix.lower()
-    if ending in TEXT_TABLES:
-        return read_manifest(path, said)
-    if ending in (".parquet", ".pq"):
-        return read_parquet([path], said)
-    if kind_of(path.name) == "image":
-        raise InputError(f"{said} is one image; {_KNOWN}")
-    raise InputError(f"{said} is not an arena whodrew can read; {_KNOWN}")
+def _read(
+    found: Located, said: str, layout: str | None, columns: Mapping[str, str] | None
+) -> Arena:
+    paths = list(found.paths)
+    if found.kind == "manifest":
+        return read_manifest(paths[0], said, columns)
+    if found.kind == "parquet":
+        return read_parquet(paths, said, root=found.root, columns=columns)
+    if found.kind == "shards":
+        return read_shards(paths, said, root=found.root, columns=columns)
+    assert found.tree is not None
+    if found.kind == "imagefolder":
+        return _imagefolder(paths, found.tree, said, columns)
+    return read_folders(found.tree, said, layout)
 
 
-def _read_folder(path: Path, said: str, layout: str | None) -> Arena:
-    tree = scan(path)
-    if tree.holds_image_folders:
-        splits = _splits(tree)
-        return _imagefolder(splits, tree, said) if splits else read_folders(tree, said, layout)
-    metadata = [path / name for name in _METADATA if name in tree.tables]
-    if metadata:
-        return _imagefolder(metadata[:1], tree, said)
-    if "data" in tree.empty and not tree.tables:
-        # as the Hub lays out data sets: README.md and data/train-00000-of-00001.parquet
-        inner = scan(path / "data")
-        if inner.tables and not inner.holds_image_folders:
-            return _one_manifest(inner, said)
-    return _one_manifest(tree, said)
-
-
-def _splits(tree: Tree) -> list[Path]:
-    """Returns the metadata of each split, where every folder of images has its own."""
-    if tree.cells or tree.deep or not tree.shallow:
-        return []
-    found = []
-    for top in tree.shallow:
-        folder = tree.root / top
-        own = [folder / name for name in _METADATA if (folder / name).is_file()]
-        if not own:
-            return []
-        found.append(own[0])
-    return found if len({path.suffix for path in found}) == 1 else []
-
-
-def _imagefolder(paths: list[Path], tree: Tree, said: str) -> Arena:
+def _imagefolder(
+    paths: list[Path], tree: Tree, said: str, columns: Mapping[str, str] | None
+) -> Arena:
     # every file that some row names, whether or not that row could be used
     seen: set[str] = set()
     if paths[0].suffix == ".parquet":
-        arena = read_parquet(paths, said, layout="imagefolder", root=tree.root, seen=seen)
+        arena = read_parquet(
+            paths, said, layout="imagefolder", root=tree.root, seen=seen, columns=columns
+        )
     else:
-        arena = read_text_imagefolder(paths, tree.root, said, seen)
+        arena = read_text_imagefolder(paths, tree.root, said, seen, columns)
     root = absolute(tree.root)
     there = [*tree.loose, *(f"{top}/{name}" for top, row in tree.shallow.items() for name in row)]
     strangers = [
@@ -135,37 +150,4 @@ def _imagefolder(paths: list[Path], tree: Tree, said: str) -> Arena:
         for item in there
         if normal(root, item) not in seen
     ]
-    bad = (*arena.bad, *tree.bad, *strangers)
-    return replace(arena, bad=bad)
-
-
-def _one_manifest(tree: Tree, said: str) -> Arena:
-    """Reads the only manifest of a folder without folders of images."""
-    files = [tree.root / name for name in tree.tables]
-    parquet = [path for path in files if path.suffix.lower() == ".parquet" and has_images(path)]
-    texts = [path for path in files if path.suffix.lower() in TEXT_TABLES and _lists_images(path)]
-    if parquet and not texts:
-        return read_parquet(parquet, said)
-    if len(texts) == 1 and not parquet:
-        return read_manifest(texts[0], said)
-    if texts:
-        names = listed([path.name for path in (*texts, *parquet)])
-        raise InputError(f"{said} holds more than one manifest ({names}): give one by its path")
-    if is_embedding_table(tree.root):
-        raise InputError(f"{said} holds embeddings, not images: it is an embedding store")
-    if tree.loose:
-        raise InputError(
-            f"{said} holds loose images that nothing labels; {_KNOWN}; to name the models of "
-            "loose images use 'whodrew identify'"
-        )
-    if len(files) == 1:
-        return _read_file(files[0], said)  # which says what its columns lack
-    raise InputError(f"{said} holds no images; {_KNOWN}")
-
-
-def _lists_images(path: Path) -> bool:
-    try:
-        columns = list(read_text_table(path).columns)
-    except InputError:
-        return False
-    return "image" in find_columns(columns, {"image": COLUMN_NAMES["image"]})
+    return replace(arena, bad=(*arena.bad, *tree.bad, *strangers))

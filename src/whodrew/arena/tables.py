@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -13,35 +11,30 @@ import pyarrow.parquet as pq
 
 from whodrew.arena.beside import read_beside
 from whodrew.arena.containers import null_cells, open_parquet
-from whodrew.arena.labels import COLUMN_NAMES, find_columns
 from whodrew.arena.manifests import Listing, resolve, take_columns
 from whodrew.arena.model import Arena, BadItem
+from whodrew.arena.pairs import find_pairs
 from whodrew.arena.paths import absolute, item_name
+from whodrew.arena.places import Place, cells_of, class_names, find_place, labelled
+from whodrew.arena.preferences import read_pairs
 from whodrew.errors import InputError
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Where a Parquet file keeps its images.
+def has_images(path: Path, columns: Mapping[str, str] | None = None) -> bool:
+    """Whether a Parquet file has a column of images or of paths to images.
 
-    Attributes:
-        bytes: leaf column with the bytes, ``None`` where there are only paths.
-        path: leaf column with paths or names, ``None`` where there is none.
-        top: the top-level column(s) these belong to.
+    Args:
+        path: the file.
+        columns: our names to the table's, which override those they go by.
     """
-
-    bytes: str | None
-    path: str | None
-    top: frozenset[str]
-
-
-def has_images(path: Path) -> bool:
-    """Whether a Parquet file has a column of images or of paths to images."""
     try:
         with open_parquet(path) as file:
-            return _place(file.schema_arrow) is not None
+            schema = file.schema_arrow
     except InputError:
         return False
+    if find_pairs(schema, columns) is not None:
+        return True
+    return find_place(schema, (columns or {}).get("image")) is not None
 
 
 def read_parquet(
@@ -51,6 +44,7 @@ def read_parquet(
     layout: str = "parquet",
     root: Path | None = None,
     seen: set[str] | None = None,
+    columns: Mapping[str, str] | None = None,
 ) -> Arena:
     """Reads Parquet files as one arena; the images in them are located, not read.
 
@@ -60,33 +54,69 @@ def read_parquet(
         layout: how the arena calls itself.
         root: the folder that items are named from; default: that of the first part.
         seen: filled with the absolute paths of all files named.
+        columns: our names to the table's, which override those they go by.
 
     Raises:
-        InputError: unreadable, without the columns it needs, or without a usable row.
+        UsageError: ``columns`` names what there is not.
+        InputError: unreadable, without the columns it needs, or without a usable row. Of
+            several parts only those that can be read are, and the others are bad items.
     """
     root = root or paths[0].parent
+    if is_preferences(paths, columns):
+        return read_pairs(paths, source, root, columns)
     listing = Listing(absolute(root), read_beside(root))
     found: dict[str, str] = {}
+    refused: list[InputError] = []
+    before = 0
     for path in paths:
-        with open_parquet(path) as file:
-            place = _place(file.schema_arrow)
-            columns = file.schema_arrow.names
-            if place is None:
-                if "embedding" in columns:
-                    raise InputError(
-                        f"{path} holds embeddings, not images: it is an embedding store"
-                    )
-                take_columns(columns, str(path))
-                raise InputError(f"{path}: its column of images holds neither bytes nor paths")
-            labels = [name for name in columns if name not in place.top]
-            found = take_columns(labels, str(path), image=False)
-            found.pop("image", None)
-            listing.folder = absolute(path.parent)
-            where = item_name(path, root)
-            _list_file(listing, file, absolute(path), where, place, found)
+        where = item_name(path, root)
+        try:
+            with open_parquet(path) as file:
+                taken, place = _take(file.schema_arrow, path, columns)
+                listing.folder = absolute(path.parent)
+                _list_file(listing, file, absolute(path), where, place, taken, before)
+                before += file.metadata.num_rows
+            found = found or taken
+        except InputError as error:
+            refused.append(error)
+            listing.bad.append(BadItem(where, str(error)))
+    if len(refused) == len(paths):
+        raise refused[0]
     if seen is not None:
         seen |= listing.seen
     return listing.arena(found, source, layout, paths[0].name)
+
+
+def is_preferences(paths: Sequence[Path], columns: Mapping[str, str] | None) -> bool:
+    """Whether these are the parts of a preference set: the first that opens tells."""
+    for path in paths:
+        try:
+            with open_parquet(path) as file:
+                return find_pairs(file.schema_arrow, columns) is not None
+        except InputError:
+            continue
+    return False
+
+
+def _take(
+    schema: pa.Schema, path: Path, given: Mapping[str, str] | None
+) -> tuple[dict[str, str], Place]:
+    """Returns our names to the columns of labels, and where the images are.
+
+    Raises:
+        InputError: something is missing; the message lists what was found.
+    """
+    place = find_place(schema, (given or {}).get("image"))
+    if place is None:
+        if "embedding" in schema.names:
+            raise InputError(f"{path} holds embeddings, not images: it is an embedding store")
+        take_columns(schema.names, str(path), given=given)
+        raise InputError(f"{path}: its column of images holds neither bytes nor paths")
+    labels = [name for name in schema.names if name not in place.top]
+    others = {ours: theirs for ours, theirs in (given or {}).items() if ours != "image"}
+    found = take_columns(labels, str(path), image=False, given=others)
+    found.pop("image", None)
+    return found, place
 
 
 def _list_file(
@@ -94,19 +124,22 @@ def _list_file(
     file: pq.ParquetFile,
     container: str,
     where: str,
-    place: _Place,
+    place: Place,
     found: dict[str, str],
+    before: int,
 ) -> None:
+    """Adds the rows of one file; ``before`` is the number of rows in the parts before it."""
     if file.metadata.num_rows == 0:
         return
     try:
         nulls = null_cells(file, place.bytes) if place.bytes else None
-        names = _class_names(file.schema_arrow)
+        names = class_names(file.schema_arrow)
         for at, path, cells in _cells(file, place, found, names):
             try:
                 if nulls is not None and not nulls[at]:
-                    stem = PurePosixPath(str(path).replace("\\", "/")).stem if path else str(at)
-                    row = listing.labels(cells, stem)
+                    name = PurePosixPath(str(path).replace("\\", "/")).stem if path else ""
+                    # rows are numbered through all parts: no two images get one seed
+                    row = listing.labels(cells, name or str(before + at))
                     row |= {"container": container, "row": at, "column": place.bytes}
                 else:
                     resolved = resolve(path, listing.folder)
@@ -123,87 +156,19 @@ def _list_file(
 
 
 def _cells(
-    file: pq.ParquetFile, place: _Place, found: dict[str, str], names: dict[str, list[str]]
+    file: pq.ParquetFile, place: Place, found: dict[str, str], names: dict[str, list[str]]
 ) -> Iterator[tuple[int, Any, dict[str, Any]]]:
     """Yields (row, path or name, our label names to values), in small batches."""
     columns = [*found.values(), *([place.path] if place.path else [])]
     start = 0
     for batch in file.iter_batches(4096, columns=columns):
-        values: dict[str, list[Any]] = {}
-        for ours, theirs in found.items():
-            cells = batch.column(theirs).to_pylist()
-            if theirs in names:
-                cells = [_class_name(names[theirs], cell) for cell in cells]
-            values[ours] = cells
+        values = {
+            ours: labelled(cells_of(batch, theirs), theirs, names) for ours, theirs in found.items()
+        }
         paths: list[Any] = [None] * batch.num_rows
         if place.path:
-            column = batch.column(place.path.split(".")[0] if _nested(place) else place.path)
-            while pa.types.is_struct(column.type):
-                column = column.flatten()[0]
-            paths = column.to_pylist()
+            paths = cells_of(batch, place.path)
         for offset in range(batch.num_rows):
             row = {ours: cells[offset] for ours, cells in values.items()}
             yield start + offset, paths[offset], row
         start += batch.num_rows
-
-
-def _nested(place: _Place) -> bool:
-    return place.path is not None and place.path not in place.top
-
-
-def _place(schema: pa.Schema) -> _Place | None:
-    """Finds the column of images: structs first, then binary, then paths."""
-    known = {name.casefold() for name in COLUMN_NAMES["image"]}
-    structs = [field for field in schema if _is_image_struct(field.type)]
-    structs.sort(key=lambda field: field.name.casefold() not in known)
-    if structs:
-        field = structs[0]
-        children = {field.type.field(at).name for at in range(field.type.num_fields)}
-        path = f"{field.name}.path" if "path" in children else None
-        return _Place(f"{field.name}.bytes", path, frozenset({field.name}))
-    texts = [field.name for field in schema if _is_text(field.type)]
-    path = find_columns(texts, {"image": COLUMN_NAMES["image"]}).get("image")
-    binaries = [field.name for field in schema if _is_binary(field.type)]
-    data = find_columns(binaries, {"image": COLUMN_NAMES["image"]}).get("image")
-    if data is None and path is None:
-        return None
-    return _Place(data, path, frozenset(name for name in (data, path) if name is not None))
-
-
-def _is_image_struct(kind: pa.DataType) -> bool:
-    if not pa.types.is_struct(kind):
-        return False
-    return any(
-        kind.field(at).name == "bytes" and _is_binary(kind.field(at).type)
-        for at in range(kind.num_fields)
-    )
-
-
-def _is_binary(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
-
-
-def _class_names(schema: pa.Schema) -> dict[str, list[str]]:
-    """Returns the names behind Hugging Face ``ClassLabel`` columns, which hold integers."""
-    raw = (schema.metadata or {}).get(b"huggingface")
-    if raw is None:
-        return {}
-    try:
-        features = json.loads(raw)["info"]["features"]
-        return {
-            column: [str(name) for name in feature["names"]]
-            for column, feature in features.items()
-            if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
-        }
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return {}
-
-
-def _class_name(names: list[str], cell: Any) -> Any:
-    return names[cell] if isinstance(cell, int) and 0 <= cell < len(names) else None
