@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from whodrew.arena import Arena, derive_prompt_id, read_arena
+from whodrew.arena import Arena, derive_prompt_id, parse_columns, read_arena
 from whodrew.arena.labels import as_label, find_columns
-from whodrew.errors import InputError
+from whodrew.errors import InputError, UsageError
 
 
 def draw(folder: Path, *names: str) -> None:
@@ -314,3 +314,17 @@ def test_a_row_that_is_bad_is_named_once(tmp_path: Path) -> None:
     draw(tmp_path, "1.png", "2.png")
     csv(tmp_path, "file_name,model,prompt\n1.png,m,a\n2.png,m,\n", "metadata.csv")
     assert list(reasons(read_arena(tmp_path))) == ["metadata.csv, line 3"]
+
+
+def test_columns_as_they_are_typed() -> None:
+    wanted = {"model": "generator", "prompt_id": "p id", "seed": "s=1"}
+    assert parse_columns(["model=generator, prompt_id=p id", "seed=s=1"]) == wanted
+    for text, match in [
+        ("model", "write OURS=THEIRS"),
+        ("", "write OURS=THEIRS"),
+        ("modle=x", "no such column 'modle': name image, model"),
+        ("model=", "a column without a name"),
+        ("model=a,model=b", "name model twice"),
+    ]:
+        with pytest.raises(UsageError, match=match):
+            parse_columns([text])

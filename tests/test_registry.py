@@ -144,7 +144,9 @@ def test_our_own_registries_hold_what_the_contract_names() -> None:
     for registry in (ENCODERS, IDENTIFIERS):
         for entry in registry.entries():
             assert entry.summary
-            assert callable(registry.get(entry.name))
+            name = entry.name if entry.argument is None else f"{entry.name}:x"
+            if not entry.missing:
+                assert callable(registry.get(name))
     assert "surely_not_there" not in sys.modules
 
 

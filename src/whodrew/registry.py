@@ -12,6 +12,7 @@ with.
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +21,7 @@ from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from typing import Any, Generic, TypeVar, cast
 
-from whodrew.errors import MissingExtraError, UsageError
+from whodrew.errors import MissingExtraError, UsageError, WhodrewError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -37,6 +38,7 @@ class Entry:
         extra: the extra of whodrew that installs ``requires``.
         argument: what follows the colon of a family's name (``MODEL``); ``None`` where
             the name stands alone.
+        install: the line that installs ``requires``, where no extra of ours does.
     """
 
     name: str
@@ -45,11 +47,14 @@ class Entry:
     requires: tuple[str, ...] = ()
     extra: str | None = None
     argument: str | None = None
+    install: str | None = None
 
     @property
     def missing(self) -> tuple[str, ...]:
         """Required modules that are not installed."""
-        return tuple(name for name in self.requires if find_spec(name) is None)
+        return tuple(
+            name for name in self.requires if name not in sys.modules and find_spec(name) is None
+        )
 
 
 class Registry(Generic[F]):
@@ -95,6 +100,38 @@ class Registry(Generic[F]):
         factory = self._factory(family)
         return factory if argument is None else cast(F, partial(factory, argument))
 
+    def make(self, name: str) -> Any:
+        """Returns what the factory called ``name`` makes.
+
+        Raises:
+            UsageError: as ``get``; or a third party's factory fails, which is said in one
+                line that names its package.
+            MissingExtraError: as ``get``.
+        """
+        factory = self.get(name)
+        package = self.package(name)
+        if package is None:
+            return factory()
+        try:
+            return factory()
+        except WhodrewError:
+            raise
+        except Exception as error:
+            raise self.broken(name, "cannot be made", error) from error
+
+    def package(self, name: str) -> str | None:
+        """Returns the third party's package that a name belongs to; ``None`` for our own."""
+        family = name.partition(":")[0]
+        return None if family in self._entries else family.partition("/")[0]
+
+    def broken(self, name: str, what: str, error: BaseException | str) -> UsageError:
+        """Returns the error that blames a third party's package, in one plain line."""
+        said = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
+        return UsageError(
+            f"{self.kind} {name!r} of the package {self.package(name)} {what}: "
+            f"{' '.join(said.split())[:300]}: tell its authors, or use another"
+        )
+
     def check(self, name: str) -> None:
         """Refuses what cannot be had, without importing anything.
 
@@ -116,6 +153,9 @@ class Registry(Generic[F]):
             raise UsageError(f"{self.kind} {family!r} takes nothing after a colon: {name!r}")
         if entry.argument is not None and not argument:
             raise UsageError(f"{self.kind} {family!r} needs more: {family}:{entry.argument}")
+        if entry.missing and entry.install:
+            lacks = ", ".join(entry.missing)
+            raise UsageError(f"{self.kind} {name!r} needs {lacks}: {entry.install}")
         if entry.missing:
             raise MissingExtraError(f"{self.kind} {name!r}", entry.extra or "")
         return family, argument if colon else None
@@ -127,9 +167,18 @@ class Registry(Generic[F]):
                 module, _, attribute = entry.target.partition(":")
                 factory = getattr(import_module(module), attribute)
             else:
-                factory = self._third_party()[name].load()
+                factory = self._load(name)
             self._loaded[name] = cast(F, factory)
         return self._loaded[name]
+
+    def _load(self, name: str) -> Any:
+        try:
+            factory = self._third_party()[name].load()
+        except (Exception, SystemExit) as error:
+            raise self.broken(name, "cannot be imported", error) from error
+        if not callable(factory):
+            raise self.broken(name, "cannot be made", f"{factory!r} is no class or function")
+        return factory
 
     def names(self) -> list[str]:
         """Returns every known name, families with the word for their argument."""

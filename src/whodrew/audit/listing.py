@@ -70,7 +70,7 @@ class Drawn:
 
 def _listed(entry: Entry) -> Listed:
     ready = not entry.missing
-    install = None if ready else f"pip install 'whodrew[{entry.extra}]'"
+    install = None if ready else entry.install or f"pip install 'whodrew[{entry.extra}]'"
     name = entry.name if entry.argument is None else f"{entry.name}:{entry.argument}"
     return Listed(name, entry.summary, entry.requires, ready, install)
 

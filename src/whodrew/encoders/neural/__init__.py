@@ -1,0 +1,1 @@
+"""Encoders that are neural networks, through torch: nothing here is imported until asked for."""
