@@ -15,6 +15,11 @@ JOBS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Accuracy on the corpora", ("accuracy.py",)),
     ("Encoding, end to end", ("encoding.py",)),
     ("The audit at the paper's size", ("audit_speed.py",)),
+    ("Reading stores", ("reading.py",)),
+    ("Measures at scale", ("scale.py",)),
+    ("Neural encoders", ("encoders.py",)),
+    ("ONNX Runtime against torch", ("onnx_runtime.py",)),
+    ("Engines", ("engines.py",)),
     ("The command line", ("startup.py",)),
     ("Families of the fingerprint", ("fingerprint_families.py",)),
 )

@@ -73,7 +73,7 @@ def test_functions_are_callable_whatever_was_imported_before() -> None:
         f"def check():\n    assert all(callable(getattr(whodrew, name)) for name in {names!r})\n"
         "check()\n"
         f"for room in {ROOMS!r}:\n    importlib.import_module(room)\n    check()\n"
-        "assert [one.name for one in whodrew.encoders()] == ['fingerprint']\n"
+        "assert whodrew.encoders()[0].name == 'fingerprint'\n"
         "assert 'k-nearest' in [one.name for one in whodrew.identifiers()]\n"
     )
     python(code)

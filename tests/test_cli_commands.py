@@ -21,9 +21,12 @@ from whodrew import cli
 COMMANDS = ("sample", "embed", "audit", "identify", "encoders", "identifiers")
 #: A value each option takes, and what the command then receives.
 VALUES: dict[str, tuple[str, Any]] = {
+    "--address": ("auto", "auto"),
     "--canonical": ("64", 64),
+    "--columns": ("model=by", "model=by"),
     "--curves": ("0", False),
     "--encoder": ("one", "one"),
+    "--engine": ("ray", "ray"),
     "--false-alarm": ("0.25", 0.25),
     "--family": ("kin.csv", Path("kin.csv")),
     "--hide-models": ("2", 2),
@@ -45,6 +48,7 @@ VALUES: dict[str, tuple[str, Any]] = {
     "--workers": ("2", 2),
 }
 SEVERAL = {("audit", "--encoder"), ("audit", "--identifier")}
+SEVERAL |= {(command, "--columns") for command in ("audit", "embed", "identify")}
 
 
 @pytest.fixture
@@ -73,7 +77,7 @@ def process(*words: object, **more: Any) -> subprocess.CompletedProcess[str]:
 # ---------------------------------------------------------------- help and version
 def test_the_commands_are_those_of_the_contract() -> None:
     command: Any = get_command(cli.app)
-    assert tuple(command.commands) == COMMANDS
+    assert tuple(command.list_commands(None)) == COMMANDS
 
 
 @pytest.mark.parametrize("name", ["", *COMMANDS])
@@ -114,6 +118,8 @@ def test_every_option_is_also_a_variable(
     monkeypatch.setenv(f"WHODREW_{option[2:].replace('-', '_').upper()}", text)
     received = parsed(name, [])
     got = received[option[2:].replace("-", "_")]
+    if (name, option) == ("embed", "--store"):  # may lie on object storage, too
+        wanted = str(wanted)
     assert got == (list(wanted.split()) if (name, option) in SEVERAL else wanted)
 
 
@@ -223,10 +229,10 @@ def test_lists(whodrew: Shell, name: str, wanted: set[str]) -> None:
     ran = whodrew(name, "--json", "-", "--quiet")
     assert (ran.code, ran.err) == (0, "")
     assert wanted <= {one["name"] for one in ran.json}
-    assert all(
-        set(one) == {"name", "summary", "needs", "ready", "install"} and one["ready"]
-        for one in ran.json
-    )
+    for one in ran.json:
+        assert set(one) == {"name", "summary", "needs", "ready", "install"}
+        assert one["ready"] == (one["install"] is None)
+        assert one["ready"] or one["name"] not in wanted
 
 
 # ---------------------------------------------------------------- a process of its own

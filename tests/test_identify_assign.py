@@ -213,7 +213,7 @@ def test_thresholds_come_from_known_images_of_other_folds() -> None:
     base = attack(Problem.build(samples, knowledge=Knowledge(prompts="other")), NearestCentroid())
     found = open_set(base, 1, 0.1)
     group = hiding_groups(np.arange(5), 1, base.problem.seed)[0]
-    again = score(replace(base.problem, hidden=tuple(group)), base.identifier, base.choices)
+    again = score(base.changed(lambda problem: replace(problem, hidden=tuple(group))))
     folds = base.problem.folds[again.prompt]
     for index in range(0, len(folds), 7):
         others = (folds != folds[index]) & ~np.isin(again.model, group)

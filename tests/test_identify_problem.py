@@ -111,7 +111,11 @@ def test_a_duplicate_under_another_prompt_hides_that_prompt() -> None:
     problem = Problem.build(replace(samples, group=group), knowledge=Knowledge())
     assert problem.excluded(int(first)) == problem.excluded(int(second)) == {1, 3}
     assert problem.references.is_reference.sum() == len(samples) - 1
-    found = {tuple(sorted(excluded)): len(block.rows) for excluded, block in problem.groups()}
+    found = {
+        tuple(sorted(excluded)): len(block.rows)
+        for prompt in range(len(samples.prompts))
+        for excluded, block in problem.groups(prompt)
+    }
     assert found == {(0,): 6, (1,): 5, (1, 3): 1, (2,): 6, (3,): 5, (4,): 6}
 
 

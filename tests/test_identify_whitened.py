@@ -10,7 +10,7 @@ import pytest
 
 from synthetic import Array, Seen, arena, ask, seen, two_way_fit, with_duplicates
 from whodrew.encoders.base import Scale
-from whodrew.identify.attack import Answers, score
+from whodrew.identify.attack import Answers, Attack, score
 from whodrew.identify.base import Option
 from whodrew.identify.calibrate import Choice, choose, rehearse
 from whodrew.identify.covariance import FullCovariance, ThinCovariance, shrunk_weight
@@ -65,7 +65,8 @@ def by_hand(view: Seen, prompts: Prompts, option: Option) -> Array:
 
 
 def scored(problem: Problem, option: Option) -> Answers:
-    return score(problem, WhitenedCentroid(), [Choice(option, 0, 1.0, tuned=False)] * FOLDS)
+    choices = (Choice(option, 0, 1.0, tuned=False),) * FOLDS
+    return score(Attack(problem, WhitenedCentroid(), choices))
 
 
 def assert_by_hand(problem: Problem, option: Option) -> None:

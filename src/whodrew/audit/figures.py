@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from whodrew.audit.answers import Answered, AnswerSink, Labels
 from whodrew.audit.result import AttackResult, figure
-from whodrew.identify.assign import Assigned, assign
-from whodrew.identify.attack import Answers, Attack
-from whodrew.identify.curves import Curves, Part
+from whodrew.identify.assign import assign
+from whodrew.identify.attack import Answers, Names, is_tuned, visit
+from whodrew.identify.curves import Curves, Part, on_some_prompts
 from whodrew.identify.knowledge import Shown
 from whodrew.identify.open_set import open_set
+from whodrew.identify.parallel import in_partitions, is_partitioned
 from whodrew.identify.problem import Problem
 from whodrew.identify.samples import Ints
-from whodrew.measure.accuracy import Named, calibration_error, ranks
+from whodrew.measure.accuracy import Named, ranks
 from whodrew.measure.intervals import by_prompt, ratio
-from whodrew.measure.rest import one_against_rest
+from whodrew.measure.tally import EXACT, Tally
 
 NO_CURVES = (
     "not measured: curves were declined, or the arena is large, or they stand with the "
     "canonical form; ask with --curves"
 )
+#: Images on whose prompts models are hidden in turn: all is named again for every group.
+MOST_OPEN = 20_000
 TOGETHER = "images are named together, not ranked one by one"
-
-
-def candidates(answers: Answers) -> int:
-    """Returns how many models the attacker chooses among."""
-    return int(np.isfinite(answers.scores).any(axis=0).sum())
 
 
 def guessing(answers: Answers) -> float:
@@ -50,154 +51,211 @@ def answer_for_curves(problem: Problem, answers: Answers) -> dict[str, Part]:
     }
 
 
-def figures_of(
-    found: Attack,
-    *,
-    shown: tuple[Shown, ...],
-    labels: pa.Table,
-    family: Ints | None,
-    hide_models: int | None,
-    false_alarm: float,
-    identity: Mapping[str, Any],
-    slug: str,
-    curves: Mapping[str, Curves],
-) -> list[AttackResult]:
-    """Returns the results of one attack, one for each way images are shown.
+@dataclass(frozen=True)
+class Asked:
+    """What is measured of an attack, and how.
 
-    Args:
-        found: the attack.
+    Attributes:
         shown: ways images are shown.
-        labels: table whose rows the samples' ``source`` points to.
+        labels: gives the labels of rows of the table the samples' ``source`` points to.
         family: (M,) family of each model, if known.
         hide_models: models hidden at a time in the open-set rounds, or ``None``.
         false_alarm: share of known images answered ``unknown`` there.
         identity: canonical, encoder, identifier and references_from.
         slug: start of the names of its tables.
-        curves: by ``models`` and by ``references``; empty where not measured.
+        spill: folder for tables too large to be held; ``None`` holds them.
     """
+
+    shown: tuple[Shown, ...]
+    labels: Labels
+    family: Ints | None
+    hide_models: int | None
+    false_alarm: float
+    identity: Mapping[str, Any]
+    slug: str
+    spill: Path | None
+
+
+def figures_of(
+    found: Names, asked: Asked, curves: Mapping[str, Curves]
+) -> tuple[list[AttackResult], Tally]:
+    """Names every query and returns the figures, one result for each way images are shown.
+
+    No answer is held: each prompt is named, counted and written down.
+
+    Args:
+        found: the attack.
+        asked: what is measured.
+        curves: by ``models`` and by ``references``; empty where not measured.
+
+    Returns:
+        The results, and what was counted of queries named alone.
+    """
+    problem = found.problem
+    folds, seed, models = problem.folds, problem.seed, len(problem.references.models)
+    practice = None
+    if problem.asked.sum() > EXACT and len((held_out := found.practice()).rows):
+        practice = held_out.scaled, held_out.model
+    exact = practice is None
+    shown, family = asked.shown, asked.family
+    sinks = {
+        way: AnswerSink(found, asked.labels, _spilled(asked, way, exact=exact))
+        for way in asked.shown
+    }
+    # what runs elsewhere sends its tables back
+    here = None if is_partitioned() else sinks
+
+    def count(prompts: list[int]) -> Counted:
+        counted = Counted(
+            Tally.zero(models, folds, seed, families=family, practice=practice),
+            Named.zero(models, len(folds), seed, family),
+            [],
+        )
+        lock = threading.Lock()
+
+        def use(answers: Answers) -> None:
+            counted.tally.update(answers, lock)
+            tables = [(way, _answered(found, way, answers)) for way in shown]
+            with lock:
+                for way, one in tables:
+                    if way == "each-once":
+                        counted.joint.update(one.prompt, one.model, one.answer, one.chances)
+                    if here is not None:
+                        here[way].add(one)
+                counted.tables += tables if here is None else []
+
+        visit(found, use, np.array(prompts))
+        return counted
+
+    prompts = np.unique(problem.queries.prompt[problem.asked]).tolist()
+    counted = merged(in_partitions(count, prompts))
+    for way, one in counted.tables:
+        sinks[way].add(one)
+    tally, joint = counted.tally, counted.joint
+    total = int((problem.queries.model >= 0).sum())
     results = []
-    for way in shown:
-        if way == "any":
-            named, values = _alone(found, family, hide_models, false_alarm)
-            rows, place, sure = found.answers.rows, *_ranked(found.answers)
-        else:
-            together = assign(found.problem, found.answers)
-            named, values = _together(found, together, family)
-            at = np.searchsorted(found.answers.rows, together.rows)
-            rows, place, sure = (
-                together.rows,
-                ranks(found.answers.scores, found.answers.model)[at],
-                None,
-            )
-        problem = found.problem
-        asked = problem.queries.model >= 0
-        values |= _curves(curves, way, problem.seed)
-        name = f"{slug}-{way}"
+    for way in asked.shown:
+        named = tally.named if way == "any" else joint
+        values = _alone(found, tally, asked) if way == "any" else _together(named, problem)
+        values |= _curves(curves, way, seed)
+        name = f"{asked.slug}-{way}"
         tables = {
             f"confusion-{name}.parquet": _confusion(named, problem.references.models),
-            f"answers-{name}.parquet": _answers(problem, labels, rows, named, place, sure),
+            f"answers-{name}.parquet": sinks[way].close(),
         }
         values["confusion"], values["answers"] = (f"tables/{table}" for table in tables)
         results.append(
             AttackResult(
-                **identity,
+                **asked.identity,
                 knowledge=replace(problem.knowledge, shown=way),
-                queries=len(named.prompt),
-                not_queried=int(asked.sum()) - len(named.prompt),
+                queries=named.queries,
+                not_queried=total - named.queries,
                 top1=named.top1(),
                 values=values,
                 tables=tables,
             )
         )
-    return results
+    return results, tally
 
 
-def _ranked(answers: Answers) -> tuple[Ints, Any]:
-    likely = answers.log_probabilities()
-    return ranks(answers.scores, answers.model), np.exp(likely.max(axis=1))
+@dataclass
+class Counted:
+    """What one partition of prompts gave.
+
+    Attributes:
+        tally: of images named alone.
+        joint: of images named together.
+        tables: answers to be written, where they could not be at once.
+    """
+
+    tally: Tally
+    joint: Named
+    tables: list[tuple[Shown, Answered]]
 
 
-def _named(problem: Problem, prompt: Ints, model: Ints, answer: Ints, chance: float) -> Named:
-    references = problem.references
-    return Named(
-        prompt=prompt,
-        model=model,
-        answer=answer,
-        models=len(references.models),
-        prompts=len(references.prompts),
-        chance=chance,
-        seed=problem.seed,
+def merged(parts: Iterator[Counted]) -> Counted:
+    """Returns partitions' counts added up, one partition at a time."""
+    first = next(parts)
+    for other in parts:
+        first.tally.merge(other.tally)
+        first.joint.merge(other.joint)
+        first.tables += other.tables
+    return first
+
+
+def _answered(found: Names, way: Shown, answers: Answers) -> Answered:
+    place = ranks(answers.scores, answers.model)
+    prompt = int(answers.prompt[0])
+    if way == "any":
+        answer = answers.scores.argmax(axis=1)
+        sure = np.exp(answers.log_probabilities().max(axis=1).astype(np.float64))
+        none = np.empty(0)
+        return Answered(prompt, answers.rows, answers.model, answer, place, sure, none)
+    together = assign(found.problem, answers)
+    at = np.searchsorted(answers.rows, together.rows)
+    return Answered(
+        prompt, together.rows, together.model, together.answer, place[at], None, together.chances
     )
 
 
-def _alone(
-    found: Attack, family: Ints | None, hide_models: int | None, false_alarm: float
-) -> tuple[Named, dict[str, Any]]:
-    answers, problem = found.answers, found.problem
-    number = candidates(answers)
-    chance = guessing(answers)
-    answer = answers.scores.argmax(axis=1)
-    named = _named(problem, answers.prompt, answers.model, answer, chance)
-    place = ranks(answers.scores, answers.model)
-    values: dict[str, Any] = {"chance": chance}
-    for top in (3, 5):
+def _spilled(asked: Asked, way: Shown, *, exact: bool) -> Path | None:
+    if asked.spill is None or exact:
+        return None
+    return asked.spill / f"answers-{asked.slug}-{way}.parquet"
+
+
+def _alone(found: Names, tally: Tally, asked: Asked) -> dict[str, Any]:
+    named, number = tally.named, tally.candidates
+    values: dict[str, Any] = {"chance": named.chance}
+    for top, count in tally.tops.items():
         reason = f"{number} candidates: the first {top} say nothing" if number <= top else None
-        rate = None if reason else named.rate(place <= top, top / number)
+        rate = None if reason else named.rate(count, top / number)
         figure(values, f"top{top}", rate, reason)
     figure(values, "balanced_top1", named.balanced())
-    figure(values, "family_top1", *_family(named, family))
-    if answers.tuned:
-        error = calibration_error(
-            answers.log_probabilities(), answers.model, answers.prompt, named.prompts, problem.seed
-        )
-        figure(values, "ece", error)
+    figure(values, "family_top1", *_family(named))
+    if is_tuned(found):
+        figure(values, "ece", tally.calibration.error(named.seed))
     else:
         figure(values, "ece", None, "too few prompts to fit a temperature on held-out ones")
-    if len(answers.rows):
-        values["one_against_rest"] = one_against_rest(
-            answers.scores / answers.temperature[:, None],
-            answers.model,
-            answers.prompt,
-            problem.folds,
-            problem.seed,
-        )
+    if named.queries:
+        values["one_against_rest"] = tally.one_against_rest()
     else:
         values |= {"one_against_rest": None, "one_against_rest_reason": "nothing was asked"}
-    values |= _open(found, hide_models, false_alarm)
-    values["per_model"] = named.per_model(problem.references.models)
-    return named, values
+    values |= _open(found, asked, number)
+    values["per_model"] = named.per_model(found.problem.references.models)
+    return values
 
 
-def _together(
-    found: Attack, together: Assigned, family: Ints | None
-) -> tuple[Named, dict[str, Any]]:
-    named = _named(found.problem, together.prompt, together.model, together.answer, together.chance)
-    values: dict[str, Any] = {"chance": together.chance}
+def _together(named: Named, problem: Problem) -> dict[str, Any]:
+    values: dict[str, Any] = {"chance": named.chance if named.queries else float("nan")}
     for name in ("top3", "top5"):
         figure(values, name, None, TOGETHER)
     figure(values, "balanced_top1", named.balanced())
-    figure(values, "family_top1", *_family(named, family))
+    figure(values, "family_top1", *_family(named))
     figure(values, "ece", None, TOGETHER)
     values |= {"one_against_rest": None, "one_against_rest_reason": TOGETHER}
     values |= {"open_set": None, "open_set_reason": TOGETHER}
-    values["per_model"] = named.per_model(found.problem.references.models)
-    return named, values
+    values["per_model"] = named.per_model(problem.references.models)
+    return values
 
 
-def _family(named: Named, family: Ints | None) -> tuple[Any, str | None]:
+def _family(named: Named) -> tuple[Any, str | None]:
+    family = named.families
     if family is None:
         return None, "no families known: put models.csv (model,family) beside the images"
     if len(np.unique(family)) == len(family):
         return None, "every model is a family of its own"
-    return named.family(family), None
+    return named.family(), None
 
 
-def _open(found: Attack, hide_models: int | None, false_alarm: float) -> dict[str, Any]:
-    if hide_models is None:
+def _open(found: Names, asked: Asked, candidates: int) -> dict[str, Any]:
+    number = asked.hide_models
+    if number is None:
         return {"open_set": None, "open_set_reason": "not asked for: --hide-models N"}
-    rounds = open_set(found, hide_models, false_alarm)
+    few, kept = on_some_prompts(found, MOST_OPEN)
+    rounds = open_set(few, number, asked.false_alarm)
     if len(rounds.prompt) == 0:
-        reason = f"hiding {hide_models} leaves fewer than two models known"
+        reason = f"hiding {number} leaves fewer than two models known"
         return {"open_set": None, "open_set_reason": reason}
     prompts, seed = len(found.problem.references.prompts), found.problem.seed
     unknown = rounds.answer < 0
@@ -210,15 +268,12 @@ def _open(found: Attack, hide_models: int | None, false_alarm: float) -> dict[st
             chance=chance,
         )
 
-    known = candidates(found.answers) - hide_models
-    values: dict[str, Any] = {"hidden_per_round": hide_models}
-    figure(values, "false_alarm", share(unknown, ~rounds.hidden, false_alarm))
-    figure(values, "detected", share(unknown, rounds.hidden, false_alarm))
-    figure(
-        values,
-        "accuracy_of_answered",
-        share(rounds.answer == rounds.model, ~rounds.hidden & ~unknown, 1.0 / max(known, 1)),
-    )
+    values: dict[str, Any] = {"hidden_per_round": number, "prompts": len(kept)}
+    figure(values, "false_alarm", share(unknown, ~rounds.hidden, asked.false_alarm))
+    figure(values, "detected", share(unknown, rounds.hidden, asked.false_alarm))
+    chance = 1.0 / max(candidates - number, 1)
+    right = rounds.answer == rounds.model
+    figure(values, "accuracy_of_answered", share(right, ~rounds.hidden & ~unknown, chance))
     return {"open_set": values}
 
 
@@ -246,7 +301,7 @@ def _curves(curves: Mapping[str, Curves], way: Shown, seed: int) -> dict[str, An
 
 
 def _confusion(named: Named, names: tuple[str, ...]) -> pa.Table:
-    counts = named.confusion()
+    counts = named.confusion
     labels = np.array([*names, "unknown"], dtype=object)
     truth, answer = np.nonzero(counts)
     return pa.table(
@@ -256,17 +311,3 @@ def _confusion(named: Named, names: tuple[str, ...]) -> pa.Table:
             "count": pa.array(counts[truth, answer], pa.int64()),
         }
     )
-
-
-def _answers(
-    problem: Problem, labels: pa.Table, rows: Ints, named: Named, place: Ints, sure: Any
-) -> pa.Table:
-    source = pa.array(problem.queries.source[rows])
-    names = np.array([*problem.references.models, "unknown"], dtype=object)
-    shown = labels.select(["image_id", "path", "prompt_id", "model", "seed"]).take(source)
-    shown = shown.append_column("answer", pa.array(names[named.answer], pa.string()))
-    shown = shown.append_column("rank", pa.array(place, pa.int64()))
-    probability = (
-        pa.nulls(len(rows), pa.float64()) if sure is None else pa.array(sure, pa.float64())
-    )
-    return shown.append_column("probability", probability)

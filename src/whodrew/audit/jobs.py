@@ -2,55 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
-from whodrew.audit.figures import answer_for_curves, figures_of
-from whodrew.audit.gather import Gathered
+from whodrew.audit.figures import Asked, answer_for_curves, figures_of
 from whodrew.audit.options import AuditOptions
 from whodrew.audit.result import AttackResult, file_name
-from whodrew.audit.sources import Embedded
+from whodrew.audit.views import Said, View
 from whodrew.errors import UsageError
-from whodrew.identify.attack import Attack, attack
+from whodrew.identify.attack import Attack, Names, attack
 from whodrew.identify.curves import Curves, by_models, by_references
+from whodrew.identify.fusion import FUSION, fuse, held_out_loss
 from whodrew.identify.knowledge import Knowledge, Prompts, Shown
+from whodrew.identify.library import Library, pre_scaled
 from whodrew.identify.parallel import side_by_side
 from whodrew.identify.problem import LARGE, Problem
 from whodrew.identify.registry import get_identifier
 from whodrew.identify.samples import Ints, Samples
-from whodrew.measure.container import ContainerFigure
-
-Said = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class View:
-    """One encoder on one form of the images, with the references it is named by.
-
-    Attributes:
-        encoder: its name.
-        canonical: side of the canonical form, or ``None``.
-        embedded: the arena's embeddings.
-        samples: the arena's samples.
-        references: samples of another arena, sharing code books; ``None`` for the same.
-        references_from: name of that arena.
-        container: what size and format give away.
-        leads: whether its figures come first: not the native form beside a canonical one.
-    """
-
-    encoder: str
-    canonical: int | None
-    embedded: Embedded
-    samples: Samples
-    references: Samples | None
-    references_from: str | None
-    container: ContainerFigure | None
-    leads: bool = True
-
-    @property
-    def gathered(self) -> Gathered:
-        """The arena's labelled embeddings."""
-        return self.embedded.gathered
+from whodrew.measure.tally import Tally
 
 
 @dataclass(frozen=True)
@@ -103,18 +73,23 @@ def jobs_of(view: View, options: AuditOptions) -> list[Job]:
     Raises:
         UsageError: knowledge was asked for by name that this arena cannot give.
     """
-    known = view.references if view.references is not None else view.samples
-    queries = view.samples if view.references is not None else None
+    separate = view.references is not None
+    if view.references is not None:
+        known, queries = pre_scaled(view.references, view.samples)
+    else:
+        (known,) = pre_scaled(view.samples)
+        queries = known
     shown = _shown(options, view.samples)
     jobs: list[Job] = []
-    for prompts in _knowledge(options, known, separate=queries is not None):
+    shared: dict[Any, Library] = {}
+    for prompts in _knowledge(options, known, separate=separate):
         for name, centred in options.all_identifiers:
             knowledge = Knowledge(
                 prompts=prompts,
                 references="all" if options.per_cell is None else options.per_cell,
                 centred=centred,
             )
-            problem = Problem.build(known, queries, knowledge=knowledge, seed=options.seed)
+            problem = Problem(known, queries, knowledge, options.seed, shared=shared)
             if problem.asked.any():
                 jobs.append(Job(view, problem, name, shown))
             else:
@@ -122,45 +97,111 @@ def jobs_of(view: View, options: AuditOptions) -> list[Job]:
     return jobs
 
 
-def run_jobs(
-    jobs: list[Job], options: AuditOptions, family: Ints | None, said: Said
-) -> list[tuple[Attack, list[AttackResult]]]:
-    """Runs attacks side by side; large ones also work on several prompts at once."""
+@dataclass(frozen=True)
+class Done:
+    """An attack that was run.
 
-    def run(job: Job) -> tuple[Attack, list[AttackResult]]:
-        said(job.words)
-        return run_job(job, options, family)
+    Attributes:
+        view: what was attacked; the first of several encoders' where they are fused.
+        found: the attack.
+        results: its figures, one for each way images are shown.
+        tally: what was counted of images named alone.
+    """
 
-    return side_by_side(run, jobs)
+    view: View
+    found: Names
+    results: list[AttackResult]
+    tally: Tally
 
 
-def run_job(
-    job: Job, options: AuditOptions, family: Ints | None
-) -> tuple[Attack, list[AttackResult]]:
-    """Runs one attack and measures it."""
-    found = attack(job.problem, get_identifier(job.identifier))
+@dataclass(frozen=True)
+class Setting:
+    """What all attacks of an audit share.
+
+    Attributes:
+        options: what was asked for.
+        family: (M,) family of each model, if known.
+        spill: folder for tables too large to be held; ``None`` holds them.
+        said: told what is being done.
+    """
+
+    options: AuditOptions
+    family: Ints | None
+    spill: Path | None
+    said: Said
+
+
+def run_jobs(jobs: list[Job], setting: Setting) -> list[Done]:
+    """Runs attacks, small ones side by side; large ones work on several prompts at once."""
+
+    def run(job: Job) -> Done:
+        setting.said(job.words)
+        found = attack(job.problem, get_identifier(job.identifier))
+        return _measured(job, found, setting)
+
+    if any(_is_large(job.problem) for job in jobs):
+        for job in jobs:
+            # the sums that any identifier needs hold those that the others do
+            scatter = any(get_identifier(one.identifier).scatter for one in jobs)
+            job.problem.library.prepare(scatter=scatter)
+        done = [run(job) for job in jobs]
+    else:
+        done = side_by_side(run, jobs)
+    return done + [_fused(jobs, members, setting) for members in _fusions(done)]
+
+
+def _fusions(done: list[Done]) -> list[list[tuple[Done, Attack]]]:
+    """Returns for each form and knowledge the strongest attack of each of several encoders."""
+    groups: dict[Any, dict[str, list[tuple[Done, Attack]]]] = {}
+    for one in done:
+        if isinstance(one.found, Attack):
+            key = (one.view.canonical, one.view.references_from, one.found.problem.matched)
+            by_encoder = groups.setdefault(key, {})
+            by_encoder.setdefault(one.view.encoder, []).append((one, one.found))
+    return [
+        [min(some, key=lambda pair: held_out_loss(pair[1])) for some in by_encoder.values()]
+        for by_encoder in groups.values()
+        if len(by_encoder) > 1
+    ]
+
+
+def _fused(jobs: list[Job], members: list[tuple[Done, Attack]], setting: Setting) -> Done:
+    first, attack_of_first = members[0]
+    names = "+".join(one.view.encoder for one, _ in members)
+    setting.said(f"fusing {names}: {attack_of_first.problem.knowledge.prompts} prompts")
+    view = replace(first.view, encoder=names)
+    shown = next(job.shown for job in jobs if job.view is first.view)
+    job = Job(view, attack_of_first.problem, FUSION, shown)
+    return _measured(job, fuse([found for _, found in members]), setting)
+
+
+def _measured(job: Job, found: Names, setting: Setting) -> Done:
+    options = setting.options
     curves: dict[str, Curves] = {}
-    small = len(job.problem.references) <= LARGE
+    small = not _is_large(job.problem)
     if options.curves or (options.curves is None and small and job.view.leads):
         curves["references"] = by_references(found, answer_for_curves)
         curves["models"] = by_models(found, answer_for_curves)
-    identity = {
-        "canonical": job.view.canonical,
-        "encoder": job.view.encoder,
-        "identifier": job.identifier,
-        "references_from": job.view.references_from,
-    }
-    return found, figures_of(
-        found,
+    asked = Asked(
         shown=job.shown,
-        labels=job.view.gathered.table,
-        family=family,
+        labels=job.view.gathered.labels,
+        family=setting.family,
         hide_models=options.hide_models,
         false_alarm=options.false_alarm,
-        identity=identity,
+        identity={
+            "canonical": job.view.canonical,
+            "encoder": job.view.encoder,
+            "identifier": job.identifier,
+            "references_from": job.view.references_from,
+        },
         slug=job.slug,
-        curves=curves,
+        spill=setting.spill,
     )
+    return Done(job.view, found, *figures_of(found, asked, curves))
+
+
+def _is_large(problem: Problem) -> bool:
+    return len(problem.references) > LARGE
 
 
 def _knowledge(options: AuditOptions, samples: Samples, *, separate: bool) -> list[Prompts]:

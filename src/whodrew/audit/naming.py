@@ -23,15 +23,16 @@ from whodrew.arena import (
     read_bytes,
     thumbnail_digest,
 )
-from whodrew.audit.gather import Gathered, duplicate_groups
+from whodrew.audit.forms import canonical_size, container_figure
+from whodrew.audit.gathered import Gathered, shared_groups
 from whodrew.audit.identification import Identification
 from whodrew.audit.options import FALSE_ALARM
-from whodrew.audit.run import canonical_size, container_figure
+from whodrew.audit.result import file_name
 from whodrew.audit.sources import Report, Source, embedded, open_source
 from whodrew.encoders.base import Encoder, Pixels
 from whodrew.encoders.registry import ENCODERS, get_encoder
 from whodrew.errors import InputError, UsageError
-from whodrew.identify.attack import Answers, score
+from whodrew.identify.attack import Answers, Attack, score
 from whodrew.identify.calibrate import choose_for_all, options_for, rehearse
 from whodrew.identify.knowledge import Knowledge
 from whodrew.identify.neighbours import unit_rows
@@ -81,6 +82,7 @@ def identify(  # noqa: PLR0913 - the options of the command
     canonical: int | None = None,
     store: str | Path | None = None,
     layout: str | None = None,
+    columns: Sequence[str] = (),
     seed: int = 0,
     workers: int | None = None,
     report: Report | None = None,
@@ -105,6 +107,7 @@ def identify(  # noqa: PLR0913 - the options of the command
             formats when ``None``.
         store: folder for the references' vectors; the user's cache when ``None``.
         layout: which folder level is which, in the references.
+        columns: ``ours=theirs`` for columns of other names there.
         seed: seeds everything.
         workers: threads that encode.
         report: told of the progress of encoding the references.
@@ -130,7 +133,7 @@ def identify(  # noqa: PLR0913 - the options of the command
     if workers is not None and workers < 1:
         raise UsageError(f"--workers is {workers}: give 1 or more")
     paths = _expand([images] if isinstance(images, str | Path) else images)
-    source = open_source(references, layout)
+    source = open_source(references, layout, columns)
     for note in source.notes:
         said(note)
     known, size = _references(
@@ -149,10 +152,15 @@ def identify(  # noqa: PLR0913 - the options of the command
             f"the references hold {known.card.dimension} numbers a vector, encoder "
             f"{known.card.name} gives {drawn.card.dimension}: embed them again"
         )
+    if known.card.revision not in ("unknown", drawn.card.revision):
+        raise UsageError(
+            f"the references were embedded by {known.card.name} of revision "
+            f"{known.card.revision}, here it is {drawn.card.revision}: embed them again"
+        )
     read, bad = _read(paths, drawn, size)
     knowledge = Knowledge(prompts="other")
     if prompt_id is not None:
-        if prompt_id in set(known.column("prompt_id")):
+        if prompt_id in known.distinct("prompt_id"):
             knowledge = Knowledge(prompts="matched")
         else:
             said(f"the references hold no prompt {prompt_id!r}: their other prompts are used")
@@ -199,7 +207,7 @@ def _references(
     report: Report | None,
     said: Any,
 ) -> tuple[Gathered, int | None]:
-    folder = Path(store) if store is not None else _cache(source) / encoder
+    folder = Path(store) if store is not None else _cache(source) / file_name(encoder)
 
     def seen(size: int | None, where: Path) -> Gathered:
         found = embedded(source, encoder, where, canonical=size, workers=workers, report=report)
@@ -266,7 +274,6 @@ def _read(
 def _problem(read: list[_Read], known: Gathered, asked: _Asked) -> Problem:
     matched = asked.knowledge.prompts == "matched" and asked.prompt_id
     prompt = asked.prompt_id if matched and asked.prompt_id else NO_PROMPT
-    columns = ["item", "image_id", "thumbnail"]
     shown = pa.table(
         {
             "item": [f"\0{one.path}" for one in read],
@@ -274,17 +281,15 @@ def _problem(read: list[_Read], known: Gathered, asked: _Asked) -> Problem:
             "thumbnail": [one.thumbnail for one in read],
         }
     )
-    both = pa.concat_tables([known.table.select(columns), shown], promote_options="permissive")
-    group, _, _ = duplicate_groups(both)
-    count = len(known.table)
-    models = sorted({name for name in known.column("model") if name is not None})
+    own, group = shared_groups(known, shown)
+    models = sorted(known.distinct("model"))
     if len(models) < 2:
         raise InputError(
             f"the references show {len(models)} model{'' if len(models) == 1 else 's'} with a "
             "name: naming needs at least 2"
         )
-    prompts = sorted({*known.column("prompt_id"), prompt})
-    references = known.samples(model_names=models, prompt_names=prompts, group=group[:count])
+    prompts = sorted({*known.prompts, prompt})
+    references = known.samples(model_names=models, prompt_names=prompts, group=own)
     queries = Samples.build(
         np.stack([one.vector for one in read]),
         models=[None] * len(read),
@@ -292,7 +297,7 @@ def _problem(read: list[_Read], known: Gathered, asked: _Asked) -> Problem:
         scale=known.card.scale,
         image_id=[one.image_id for one in read],
         seed=[f"{index:09d}" for index in range(len(read))],
-        group=group[count:],
+        group=group,
         model_names=models,
         prompt_names=prompts,
     )
@@ -314,7 +319,7 @@ def _answer(read: list[_Read], known: Gathered, asked: _Asked) -> dict[str, Iden
     rehearsed = rehearse(problem, named_by, options)
     choice = choose_for_all(rehearsed, options)
     folds = int(problem.folds.max()) + 1
-    answers = score(problem, named_by, [choice] * folds)
+    answers = score(Attack(problem, named_by, (choice,) * folds))
     practice = rehearsed.scores[choice.index]
     limit = threshold(confidence(practice, choice.temperature), DOUBT * asked.false_alarm)
     far = threshold(practice.max(axis=1), (1 - DOUBT) * asked.false_alarm)
@@ -369,12 +374,12 @@ def _nearest(
     frame = problem.library.frame(frozenset(), scatter=False)
     references = problem.references
     queries = unit_rows(frame.scaled(problem.queries.vectors[answers.rows]))
-    similar = queries @ unit_rows(frame.scaled(references.vectors)).T
+    similar = queries @ unit_rows(frame.scaled(references.vectors[:])).T
     similar[:, references.model < 0] = -2.0
     found = []
     for row in similar:
         best = np.argsort(-row, kind="stable")[:NEAREST]
-        chosen = known.table.take(pa.array(references.source[best])).to_pylist()
+        chosen = known.labels(references.source[best]).to_pylist()
         found.append(
             tuple(
                 {

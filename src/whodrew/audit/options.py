@@ -12,6 +12,7 @@ from whodrew.identify.registry import IDENTIFIERS
 
 DEFAULT_IDENTIFIERS = ("nearest-centroid", "whitened-centroid")
 FALSE_ALARM = 0.05
+ENGINES = ("native", "ray")
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,14 @@ class AuditOptions:
         canonical: side of the canonical form; ``None`` decides by the containers.
         store: folder of the embedding store.
         layout: which folder level is which.
+        columns: ``ours=theirs`` for columns of other names in manifests and tables.
         curves: whether accuracy against models and references is measured; up to 20,000
             references when ``None``, and of two forms on the one that is shown first.
         seed: seeds everything.
         workers: threads that encode.
+        engine: ``native`` (this machine's threads) or ``ray``: what encodes, and on a large
+            arena what names and counts, partition by partition.
+        address: of the Ray cluster; see ``whodrew.embed``.
     """
 
     encoders: tuple[str, ...] = ("fingerprint",)
@@ -49,9 +54,12 @@ class AuditOptions:
     canonical: int | None = None
     store: Path | None = None
     layout: str | None = None
+    columns: tuple[str, ...] = ()
     curves: bool | None = None
     seed: int = 0
     workers: int | None = None
+    engine: str = "native"
+    address: str | None = None
 
     def check(self) -> None:
         """Refuses what cannot be served before anything is encoded.
@@ -74,6 +82,10 @@ class AuditOptions:
             raise UsageError(f"--family {self.family}: no such file; give a CSV of model,family")
         if self.workers is not None and self.workers < 1:
             raise UsageError(f"--workers is {self.workers}: give 1 or more")
+        if self.engine not in ENGINES:
+            raise UsageError(f"unknown engine {self.engine!r}: {' or '.join(ENGINES)}")
+        if self.address is not None and self.engine != "ray":
+            raise UsageError(f"--address {self.address} is that of a Ray cluster: add --engine ray")
         if self.seed < 0:
             raise UsageError(f"--seed is {self.seed}: give 0 or more")
         if len(set(self.encoders)) > 1 and self.store is not None:

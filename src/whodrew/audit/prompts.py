@@ -10,11 +10,12 @@ import pyarrow as pa
 from scipy.cluster.hierarchy import linkage
 from scipy.spatial.distance import squareform
 
+from whodrew.audit.jobs import Done
 from whodrew.audit.result import file_name
-from whodrew.identify.attack import Attack
 from whodrew.identify.knowledge import Knowledge
 from whodrew.measure.intervals import Doubles, interval, ratio, resample_counts
 from whodrew.measure.survey import Survey
+from whodrew.measure.tally import Tally
 
 ONE_PROMPT = "one prompt alone has no interval over prompts"
 SINGLE = "no cell of this prompt holds two distinct images"
@@ -47,7 +48,7 @@ def prompts_of(
     models: int,
     texts: Mapping[str, str],
     encoder: str,
-    fallback: Attack | None,
+    fallback: Done | None,
 ) -> dict[str, Any]:
     """Returns ``prompts_from`` and ``prompts``, the most revealing first.
 
@@ -61,7 +62,7 @@ def prompts_of(
         models: M.
         texts: prompt ids to texts.
         encoder: its name.
-        fallback: an attack that names images without references of their prompt.
+        fallback: a measured attack that names images without references of their prompt.
     """
     top1, margin, chance = seen.top1.copy(), seen.margin.copy(), 1.0 / max(models, 1)
     source = {
@@ -70,10 +71,10 @@ def prompts_of(
         "knowledge": Knowledge(prompts="matched", centred=False).to_dict(),
     }
     if not np.isfinite(top1).any() and fallback is not None:
-        top1, margin = _from_attack(fallback, len(names))
+        top1, margin = _from_tally(fallback.tally)
         source |= {
-            "identifier": fallback.identifier.name,
-            "knowledge": fallback.problem.knowledge.to_dict(),
+            "identifier": fallback.found.label,
+            "knowledge": fallback.found.problem.knowledge.to_dict(),
         }
     entries = []
     for code in np.flatnonzero(seen.images).tolist():
@@ -102,20 +103,10 @@ def prompts_of(
     }
 
 
-def _from_attack(found: Attack, prompts: int) -> tuple[Doubles, Doubles]:
-    answers = found.answers
-    likely = answers.log_probabilities().astype(np.float64)
-    rows = np.arange(len(likely))
-    true = likely[rows, answers.model]
-    others = likely.copy()
-    others[rows, answers.model] = -np.inf
-    gap = true - others.max(axis=1)
-    asked = np.bincount(answers.prompt, minlength=prompts)
+def _from_tally(tally: Tally) -> tuple[Doubles, Doubles]:
+    asked = tally.named.asked.sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        right = answers.scores.argmax(axis=1) == answers.model
-        top1 = np.bincount(answers.prompt, weights=right, minlength=prompts) / asked
-        margin = np.bincount(answers.prompt, weights=gap, minlength=prompts) / asked
-    return top1, margin
+        return tally.named.right.sum(axis=1) / asked, tally.margin / asked
 
 
 def variation_of(seen: Survey, models: tuple[str, ...], encoder: str, seed: int) -> dict[str, Any]:

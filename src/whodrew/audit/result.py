@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -68,7 +69,7 @@ class AttackResult:
     not_queried: int
     top1: Rate
     values: Mapping[str, Any]
-    tables: Mapping[str, pa.Table] = field(repr=False, default_factory=dict)
+    tables: Mapping[str, pa.Table | Path] = field(repr=False, default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns JSON-ready values, as the contract names them."""
@@ -101,7 +102,8 @@ class Audit:
         similarity: the contract's ``similarity``, or why there is none.
         container: what size and format give away; ``None`` where they are not known.
         headline: sentence and figures.
-        tables: Arrow tables by file name.
+        tables: Arrow tables by file name, or the files that hold those of a large arena
+            until they are written.
         exit_code: 1 where some items were bad.
     """
 
@@ -116,7 +118,7 @@ class Audit:
     similarity: Mapping[str, Any]
     container: ContainerFigure | None
     headline: Mapping[str, Any]
-    tables: Mapping[str, pa.Table] = field(repr=False)
+    tables: Mapping[str, pa.Table | Path] = field(repr=False)
 
     @property
     def exit_code(self) -> int:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from whodrew.arena import Arena, BadItem, is_embedding_table, read_arena
+from whodrew.arena import Arena, BadItem, is_embedding_table, parse_columns, read_arena
 from whodrew.audit.gather import Gathered, gather
+from whodrew.audit.passes import gather_store
 from whodrew.embed import EmbedResult, Progress, embed, encoder_card, open_store
 from whodrew.errors import InputError, UsageError
 
@@ -46,7 +47,9 @@ class Source:
         return self.arena is not None and (Path(self.name) / SAMPLE_MARKER).is_file()
 
 
-def open_source(source: str | Path | Arena, layout: str | None) -> Source:
+def open_source(
+    source: str | Path | Arena, layout: str | None, columns: Sequence[str] = ()
+) -> Source:
     """Opens an arena or an embedding store.
 
     Raises:
@@ -57,7 +60,7 @@ def open_source(source: str | Path | Arena, layout: str | None) -> Source:
         return Source(source.source, source, source.notes)
     if is_embedding_table(source):
         return Source(str(source), None, ())
-    arena = read_arena(source, layout=layout)
+    arena = read_arena(source, layout=layout, columns=parse_columns(columns))
     if len(arena) == 0:
         first = f" (first of {len(arena.bad)}: {arena.bad[0].item}: {arena.bad[0].reason})"
         raise InputError(
@@ -92,6 +95,9 @@ def embedded(
     canonical: int | None,
     workers: int | None,
     report: Report | None,
+    engine: str = "native",
+    address: str | None = None,
+    scratch: Path | None = None,
 ) -> Embedded:
     """Embeds what is not yet embedded and gathers it; a store is read as it is.
 
@@ -102,6 +108,10 @@ def embedded(
         canonical: side of the canonical form, or ``None``.
         workers: threads.
         report: told of progress.
+        engine: what encodes, ``native`` or ``ray``.
+        address: of the Ray cluster.
+        scratch: folder for the vectors of a store that does not fit into memory; where
+            ``store`` lies if not given.
 
     Raises:
         UsageError: a canonical form is asked of a store.
@@ -113,10 +123,9 @@ def embedded(
                 "give the arena it was made from"
             )
         opened = open_store(source.name)
-        scan = opened.scan()
-        gathered = gather(scan.table, opened.card)
+        gathered, notes = gather_store(opened, scratch or store, shared=engine == "ray")
         entry = _entry(opened.card.to_dict(), None)
-        return Embedded(gathered, entry, (*scan.bad, *gathered.bad), scan.notes)
+        return Embedded(gathered, entry, gathered.bad, tuple(notes))
     label = encoder if canonical is None else f"{encoder}, canonical {canonical}"
     done = embed(
         source.arena,
@@ -124,6 +133,8 @@ def embedded(
         store,
         canonical=canonical,
         workers=workers,
+        engine=engine,
+        address=address,
         progress=None if report is None else lambda state: report(label, state),
     )
     opened = open_store(store)

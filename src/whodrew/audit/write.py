@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -13,6 +15,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from whodrew.arena import ImageError, read_stored
 from whodrew.audit.result import Audit
 from whodrew.errors import InputError
 from whodrew.report import write_report
@@ -41,6 +44,23 @@ def working_folder(out: str | Path | None) -> Iterator[Path]:
     yield folder
 
 
+@contextmanager
+def scratch_folder(out: Path) -> Iterator[Path]:
+    """Yields a folder for what does not fit into memory, gone afterwards.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    try:
+        folder = tempfile.mkdtemp(prefix=".scratch-", dir=out)
+    except OSError as error:
+        raise InputError(f"cannot write {out}: {error.strerror or error}") from error
+    try:
+        yield Path(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def write_audit(result: Audit, out: Path) -> None:
     """Writes tables, ``audit.json`` and ``report.html``, each whole or not at all.
 
@@ -63,6 +83,9 @@ def _write_tables(result: Audit, tables: Path) -> None:
         if file.name not in result.tables and file.name.split("-")[0] in KINDS:
             file.unlink()
     for name, table in result.tables.items():
+        if isinstance(table, Path):
+            table.replace(tables / name)
+            continue
         temporary = tables / f".{name}.tmp"
         pq.write_table(table, temporary)
         temporary.replace(tables / name)
@@ -80,10 +103,16 @@ def open_for_thumbnail(path: str) -> Any:
     """Returns a lazy Pillow image, or ``None`` where the file is gone or not to be opened."""
     from PIL import Image
 
+    source: Any = path
+    if not os.path.lexists(path):  # perhaps inside an archive or a Parquet file
+        try:
+            source = io.BytesIO(read_stored(path))
+        except ImageError:
+            return None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(path, formats=FORMATS)
+            image = Image.open(source, formats=FORMATS)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None
     if image.width * image.height > MOST_PIXELS:

@@ -8,8 +8,9 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from whodrew.identify.attack import Answers
+from whodrew.identify.moments import Doubles
 from whodrew.identify.problem import Problem
-from whodrew.identify.rounds import NONE, positions
+from whodrew.identify.rounds import NONE
 from whodrew.identify.samples import Ints
 
 UNKNOWN = -1
@@ -25,28 +26,19 @@ class Assigned:
         prompt: (n,) prompt codes.
         model: (n,) true models.
         answer: (n,) answered models, -1 where no model was left.
-        chance: mean over rounds of 1 / candidates.
+        chances: 1 / candidates of each round.
     """
 
     rows: Ints
     prompt: Ints
     model: Ints
     answer: Ints
-    chance: float
+    chances: Doubles
 
-
-def shown_rounds(problem: Problem, answers: Answers) -> Ints:
-    """Returns (n,) the round each answer belongs to, or -1 for images that none shows.
-
-    Under matched knowledge it is the round whose references leave the image out, so that
-    only distinct images are shown; otherwise the seeded order of the cell's images.
-    """
-    queries = problem.queries
-    if problem.matched and not problem.separate:
-        return problem.place[answers.rows]
-    asked = np.zeros(len(queries), dtype=bool)
-    asked[answers.rows] = True
-    return positions(queries, asked, problem.seed)[answers.rows]
+    @property
+    def chance(self) -> float:
+        """Mean over rounds of 1 / candidates."""
+        return float(self.chances.mean()) if len(self.chances) else float("nan")
 
 
 def assign(problem: Problem, answers: Answers) -> Assigned:
@@ -57,20 +49,21 @@ def assign(problem: Problem, answers: Answers) -> Assigned:
 
     Args:
         problem: what was asked.
-        answers: scores of each image.
+        answers: scores of each image, of whole prompts.
     """
-    number = shown_rounds(problem, answers)
+    number = problem.shown_round[answers.rows]
     shown = np.flatnonzero(number != NONE)
     order = shown[np.lexsort((answers.model[shown], number[shown], answers.prompt[shown]))]
     key = answers.prompt[order] * (number.max(initial=0) + 1) + number[order]
-    starts = np.flatnonzero(np.r_[True, key[1:] != key[:-1]])
-    ends = np.r_[starts[1:], len(key)].astype(np.int64)
+    starts = np.flatnonzero(np.diff(key, prepend=-1))
+    ends = np.append(starts, len(key))[1:]
     answer = np.full(len(answers.rows), UNKNOWN, dtype=np.int64)
     chances = []
     every = answers.scores if answers.together is None else answers.together
-    # images and models in an order of their own, so that ties tell nothing
-    rng = np.random.default_rng([problem.seed, 10])
     for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+        # images and models in an order of their own, so that ties tell nothing
+        first = order[start]
+        rng = np.random.default_rng([problem.seed, 10, answers.prompt[first], number[first]])
         members = rng.permutation(order[start:end])
         pool = rng.permutation(np.unique(answers.model[members]))
         scores = every[np.ix_(members, pool)].astype(np.float64)
@@ -91,5 +84,5 @@ def assign(problem: Problem, answers: Answers) -> Assigned:
         prompt=answers.prompt[shown],
         model=answers.model[shown],
         answer=answer[shown],
-        chance=float(np.mean(chances)) if chances else float("nan"),
+        chances=np.array(chances, dtype=np.float64),
     )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
 
-from whodrew.identify.attack import Answers, Attack, score
+from whodrew.identify.attack import Answers, Names, score
 from whodrew.identify.parallel import side_by_side
 from whodrew.identify.problem import LARGE, Problem
 from whodrew.identify.samples import NOT_KNOWN, Ints, Mask, Samples
@@ -45,33 +46,38 @@ class Point:
     chance: float
 
 
-def curve_problem(problem: Problem) -> tuple[Problem, Ints]:
-    """Returns the problem on whole seeded prompts of at most ``MOST_IMAGES`` images.
+def on_some_prompts(base: Names, most: int) -> tuple[Names, Ints]:
+    """Returns the attack on whole seeded prompts of at most ``most`` images.
 
-    Curves refit hundreds of times; on a large arena they are measured on a part of it.
+    What refits hundreds of times is measured on a part of a large arena.
 
     Returns:
-        The problem, and the prompts it keeps.
+        The attack, and the prompts it keeps.
     """
+    problem = base.problem
     sizes = np.bincount(problem.references.prompt, minlength=len(problem.references.prompts))
     order = np.random.default_rng([problem.seed, 7]).permutation(np.flatnonzero(sizes))
     total = np.cumsum(sizes[order])
-    kept = order[: max(int(np.searchsorted(total, MOST_IMAGES, side="right")), LEAST_PROMPTS)]
+    kept = order[: max(int(np.searchsorted(total, most, side="right")), LEAST_PROMPTS)]
     if len(kept) == len(order):
-        return problem, np.sort(kept)
-    return _restricted(problem, lambda samples: np.isin(samples.prompt, kept)), np.sort(kept)
+        return base, np.sort(kept)
+    return base.changed(restricted(lambda samples: np.isin(samples.prompt, kept))), np.sort(kept)
 
 
-def _restricted(problem: Problem, keep: Callable[[Samples], Mask]) -> Problem:
-    references = problem.references.take(keep(problem.references))
-    if not problem.separate:
-        return replace(problem, references=references, queries=references)
-    return replace(
-        problem, references=references, queries=problem.queries.take(keep(problem.queries))
-    )
+def restricted(keep: Callable[[Samples], Mask]) -> Callable[[Problem], Problem]:
+    """Returns what restricts a problem to some images, of references and queries alike."""
+
+    def change(problem: Problem) -> Problem:
+        references = problem.references.take(keep(problem.references))
+        if not problem.separate:
+            return replace(problem, references=references, queries=references)
+        queries = problem.queries.take(keep(problem.queries))
+        return replace(problem, references=references, queries=queries)
+
+    return change
 
 
-def by_models(base: Attack, answer: Answer) -> Curves:
+def by_models(base: Names, answer: Answer) -> Curves:
     """Returns accuracy with only some models in the arena: 20 seeded subsets a size.
 
     Candidates, images shown, prompt means and covariance are all restricted to the subset;
@@ -81,13 +87,14 @@ def by_models(base: Attack, answer: Answer) -> Curves:
         base: the attack, whose choices are kept.
         answer: turns scores into answers.
     """
-    problem, prompts = curve_problem(base.problem)
-    present = np.unique(base.answers.model)
+    few, prompts = on_some_prompts(base, MOST_IMAGES)
+    seed = base.problem.seed
+    present = np.unique(base.problem.queries.model[base.problem.asked])
     # on an arena too large to ask whole, each subset is asked about one prompt
-    turn = PROMPTS_A_SIZE // SUBSETS if problem is base.problem else 1
+    turn = PROMPTS_A_SIZE // SUBSETS if few is base else 1
     curves: Curves = {}
     for size in (size for size in SIZES if size < len(present)):
-        rng = np.random.default_rng([problem.seed, 8, size])
+        rng = np.random.default_rng([seed, 8, size])
         turns = _turns(prompts, rng)
         asked = [
             (
@@ -99,31 +106,30 @@ def by_models(base: Attack, answer: Answer) -> Curves:
 
         def subset_part(one: tuple[Ints, Ints]) -> dict[str, Part]:
             subset, some = one
-            small = _restricted(problem, lambda samples: np.isin(samples.model, subset))
-            return answer(small, score(small, base.identifier, base.choices, some))
+            small = few.changed(restricted(lambda samples: np.isin(samples.model, subset)))
+            return answer(small.problem, score(small, some))
 
-        parts = _each(base.problem, subset_part, asked)
-        _add_point(curves, size, parts)
+        _add_point(curves, size, _each(base.problem, subset_part, asked))
     return curves
 
 
-def by_references(base: Attack, answer: Answer) -> Curves:
+def by_references(base: Names, answer: Answer) -> Curves:
     """Returns accuracy with few references: per cell if matched, else prompts a model.
 
     Args:
         base: the attack, whose choices are kept.
         answer: turns scores into answers.
     """
-    problem, prompts = curve_problem(base.problem)
+    few, prompts = on_some_prompts(base, MOST_IMAGES)
+    problem = few.problem
     rng = np.random.default_rng([problem.seed, 9])
     some = rng.permutation(prompts)[:PROMPTS_A_SIZE]
     curves: Curves = {}
     if problem.matched:
         most = int(problem.references.cell_sizes.max(initial=1)) - (0 if problem.separate else 1)
         for limit in (limit for limit in REFERENCES if limit < most):
-            few = replace(problem, knowledge=replace(problem.knowledge, references=limit))
-            answers = score(few, base.identifier, base.choices, some)
-            _add_point(curves, limit, [answer(few, answers)])
+            fewer = few.changed(partial(_limited, references=limit))
+            _add_point(curves, limit, [answer(fewer.problem, score(fewer, some))])
         return curves
     known = np.unique(problem.references.prompt)
     for number in (number for number in REFERENCES if number < len(known) - 1):
@@ -133,13 +139,19 @@ def by_references(base: Attack, answer: Answer) -> Curves:
 
         def prompt_part(one: tuple[int, Ints]) -> dict[str, Part]:
             prompt, kept = one
-            few = replace(problem, limited_to=tuple(kept.tolist()))
-            answers = score(few, base.identifier, base.choices, np.array([prompt]))
-            return answer(few, answers)
+            fewer = few.changed(partial(_limited, prompts=tuple(kept.tolist())))
+            return answer(fewer.problem, score(fewer, np.array([prompt])))
 
-        parts = _each(base.problem, prompt_part, chosen)
-        _add_point(curves, number, parts)
+        _add_point(curves, number, _each(base.problem, prompt_part, chosen))
     return curves
+
+
+def _limited(
+    problem: Problem, *, references: int | None = None, prompts: tuple[int, ...] | None = None
+) -> Problem:
+    if references is not None:
+        return replace(problem, knowledge=replace(problem.knowledge, references=references))
+    return replace(problem, limited_to=prompts)
 
 
 def _each(problem: Problem, work: Callable[[T], R], items: list[T]) -> list[R]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +13,7 @@ import numpy.typing as npt
 from whodrew.errors import UsageError
 from whodrew.identify.covariance import Covariance, FullCovariance, ThinCovariance
 from whodrew.identify.moments import Doubles, Moments, Precision
-from whodrew.identify.parallel import side_by_side
+from whodrew.identify.parallel import in_partitions, side_by_side
 from whodrew.identify.samples import Floats, Ints, Mask, Samples
 
 #: Variance among references, over that of all images at hand, below which a column counts as
@@ -21,6 +23,7 @@ FLAT = 1e-7
 WHOLE = -1
 #: References above which (D, D) sums are kept in single precision.
 MANY = 20_000
+PART = 8192
 
 
 @dataclass(frozen=True)
@@ -89,15 +92,17 @@ class Library:
     Args:
         samples: the references; rows that are not distinct references are ignored.
         folds: (P,) fold of each prompt; prompts of one fold are often left out together.
+        of: the samples these were taken from, kept alive beside them.
     """
 
-    def __init__(self, samples: Samples, folds: Ints) -> None:
+    def __init__(self, samples: Samples, folds: Ints, of: Samples | None = None) -> None:
         self.samples = samples
+        self.of = samples if of is None else of
         self.folds = folds
         count = int(samples.is_reference.sum())
         self.thin = count <= samples.dimension
         self.precision: Precision = np.float32 if count > MANY else np.float64
-        self.filled = frozenset(np.unique(samples.prompt).tolist())
+        self.filled = frozenset(np.flatnonzero(np.diff(samples.offsets)).tolist())
         self._scatter: dict[int, Moments] = {}
         self._plain: dict[int, Moments] = {}
 
@@ -114,7 +119,7 @@ class Library:
         )
 
     def _of_fold(self, fold: int, *, scatter: bool) -> Moments:
-        cache = self._scatter if scatter else self._plain
+        cache = self._scatter if scatter or fold in self._scatter else self._plain
         if fold not in cache:
             total = self._zero(scatter=scatter)
             if fold == WHOLE:
@@ -134,10 +139,32 @@ class Library:
         return [p for p in np.flatnonzero(self.folds == fold).tolist() if p in self.filled]
 
     def prepare(self, *, scatter: bool) -> None:
-        """Sums everything once, so that threads find the sums and do not repeat them."""
+        """Sums everything once, so that threads find the sums and do not repeat them.
+
+        Each partition of prompts sums its own, by fold; the sums are added up.
+        """
         scatter = scatter and not self.thin
-        folds = np.unique(self.folds).tolist()
-        side_by_side(lambda fold: self._of_fold(fold, scatter=scatter), folds)
+        cache = self._scatter if scatter else self._plain
+        if WHOLE in self._scatter or WHOLE in cache:
+            return
+
+        def sums(prompts: list[int]) -> dict[int, Moments]:
+            folds = np.unique(self.folds[prompts]).tolist()
+
+            def one(fold: int) -> Moments:
+                total = self._zero(scatter=scatter)
+                for prompt in prompts:
+                    if self.folds[prompt] == fold:
+                        total.add(self.of_prompt(prompt, scatter=scatter))
+                return total
+
+            return dict(zip(folds, side_by_side(one, folds), strict=True))
+
+        totals = {fold: self._zero(scatter=scatter) for fold in np.unique(self.folds).tolist()}
+        for part in in_partitions(sums, sorted(self.filled)):
+            for fold, moments in part.items():
+                totals[fold].add(moments)
+        cache.update(totals)
         self._of_fold(WHOLE, scatter=scatter)
 
     def _zero(self, *, scatter: bool) -> Moments:
@@ -280,10 +307,31 @@ def pre_scaled(*sets: Samples) -> tuple[Samples, ...]:
     if sets[0].scale == "unit":
         return sets
     count = sum(len(one) for one in sets)
-    mean = sum(one.vectors.sum(axis=0, dtype=np.float64) for one in sets) / count
-    square = sum(((one.vectors - mean) ** 2).sum(axis=0, dtype=np.float64) for one in sets)
-    deviation = np.sqrt(square / count)
+    dimension = sets[0].dimension
+    mean = sum((part.sum(axis=0, dtype=np.float64) for part in _parts(sets)), np.zeros(dimension))
+    mean /= max(count, 1)
+    square = np.zeros(dimension)
+    for part in _parts(sets):
+        square += ((part - mean) ** 2).sum(axis=0)
+    deviation = np.sqrt(square / max(count, 1))
     deviation = np.where(deviation > FLAT * np.maximum(np.abs(mean), 1.0), deviation, np.inf)
     return tuple(
-        replace(one, vectors=((one.vectors - mean) / deviation).astype(np.float32)) for one in sets
+        replace(
+            one,
+            vectors=_moved(one.vectors, mean, deviation),
+            copies=tuple(_moved(copy, mean, deviation) for copy in one.copies),
+        )
+        for one in sets
     )
+
+
+def _parts(sets: tuple[Samples, ...]) -> Iterator[Floats]:
+    for one in sets:
+        for start in range(0, len(one), PART):
+            yield one.vectors[start : start + PART]
+
+
+def _moved(vectors: Any, mean: Doubles, deviation: Doubles) -> Any:
+    if isinstance(vectors, np.ndarray):
+        return ((vectors - mean) / deviation).astype(np.float32)
+    return vectors.scaled(mean, deviation)

@@ -174,6 +174,8 @@ class Moments:
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, np.ndarray):
+                if value.size == 0:  # not asked for, though the other state has it
+                    continue
                 (np.add if sign > 0 else np.subtract)(value, getattr(other, field.name), out=value)
             else:
                 setattr(self, field.name, value + sign * getattr(other, field.name))

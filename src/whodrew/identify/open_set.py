@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
-from whodrew.identify.attack import Attack, score
+from whodrew.identify.attack import Names, score
 from whodrew.identify.moments import Doubles
 from whodrew.identify.samples import Floats, Ints, Mask
 
@@ -63,7 +64,7 @@ def threshold(confident: Doubles, false_alarm: float) -> float:
     return float(np.quantile(confident, false_alarm))
 
 
-def open_set(base: Attack, number: int, false_alarm: float) -> OpenSet:
+def open_set(base: Names, number: int, false_alarm: float) -> OpenSet:
     """Repeats an attack with groups of models hidden from its references in turn.
 
     Hidden models' images are still shown (and count toward the mean of the images shown).
@@ -78,12 +79,12 @@ def open_set(base: Attack, number: int, false_alarm: float) -> OpenSet:
         false_alarm: share of known models' images that may be answered ``unknown``.
     """
     problem = base.problem
-    present = np.unique(base.answers.model)
+    present = np.unique(problem.queries.model[problem.asked])
     prompts, models, hidden, answers = [], [], [], []
     for group in hiding_groups(present, number, problem.seed):
         if len(present) - len(group) < 2:
             continue
-        found = score(replace(problem, hidden=tuple(group.tolist())), base.identifier, base.choices)
+        found = score(base.changed(partial(replace, hidden=tuple(group.tolist()))))
         away = np.isin(found.model, group)
         sure = confidence(found.scores, found.temperature)
         fold = problem.folds[found.prompt]

@@ -1,17 +1,67 @@
-"""Side by side on threads: linear algebra lets go of the interpreter's lock."""
+"""Side by side: on threads, or in partitions wherever the audit's engine runs them."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
-from typing import Any, TypeVar
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
+from typing import Any, Protocol, TypeVar
 
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+class Engine(Protocol):
+    """Runs work on partitions of items, on other machines perhaps."""
+
+    def run(self, work: Callable[[list[int]], R], items: Sequence[int]) -> Iterator[R]:
+        """Yields what ``work`` gave for each partition, in order; both are pickled."""
+        ...
+
+
+_ENGINE: ContextVar[Engine | None] = ContextVar("engine", default=None)
+_THREADS: ContextVar[int | None] = ContextVar("threads", default=None)
+
+
+@contextmanager
+def partitions_on(engine: Engine | None) -> Iterator[None]:
+    """Has ``in_partitions`` run on an engine while it is entered."""
+    token = _ENGINE.set(engine)
+    try:
+        yield
+    finally:
+        _ENGINE.reset(token)
+
+
+@contextmanager
+def threads(number: int) -> Iterator[None]:
+    """Limits ``side_by_side`` while it is entered, in this thread."""
+    token = _THREADS.set(number)
+    try:
+        yield
+    finally:
+        _THREADS.reset(token)
+
+
+def is_partitioned() -> bool:
+    """Returns whether ``in_partitions`` hands work to an engine."""
+    return _ENGINE.get() is not None
+
+
+def in_partitions(work: Callable[[list[int]], R], items: Sequence[int]) -> Iterator[R]:
+    """Yields what ``work`` gave for each partition of the items, the caller to merge it.
+
+    Without an engine there is one partition, and ``work`` brings its own threads.
+    """
+    engine = _ENGINE.get()
+    if engine is None:
+        yield work(list(items))
+    else:
+        yield from engine.run(work, items)
 
 
 def one_thread_each() -> AbstractContextManager[Any]:
@@ -29,6 +79,12 @@ def side_by_side(work: Callable[[T], R], items: Iterable[T]) -> list[R]:
 
     Each thread does its linear algebra alone.
     """
-    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    with one_thread_each(), ThreadPoolExecutor(workers or 1) as pool:
+    workers = _THREADS.get() or _processors()
+    with one_thread_each(), ThreadPoolExecutor(workers) as pool:
         return list(pool.map(work, items))
+
+
+def _processors() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

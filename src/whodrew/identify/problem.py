@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +13,6 @@ from whodrew.identify.library import Library, pre_scaled
 from whodrew.identify.rounds import (
     NONE,
     PromptRounds,
-    duplicated,
     is_known,
     positions,
     prompt_rounds,
@@ -92,6 +91,8 @@ class Problem:
         hidden: models that the attacker has no references of, though they are shown.
         limited_to: the only prompts the attacker has references of; all when ``None``.
         unlabelled: whether queries are asked though nobody knows their models.
+        shared: sums of references by what is hidden and limited, which problems on the same
+            references share.
     """
 
     references: Samples
@@ -102,6 +103,7 @@ class Problem:
     hidden: tuple[int, ...] = ()
     limited_to: tuple[int, ...] | None = None
     unlabelled: bool = False
+    shared: dict[Any, Library] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def build(
@@ -156,12 +158,22 @@ class Problem:
     @cached_property
     def library(self) -> Library:
         """The references of all prompts, limited per cell as the knowledge says."""
-        kept = self.references.is_reference & ~np.isin(self.references.model, self.hidden)
+        # a library holds the samples it is of, so that their id is not given to others
+        key = (id(self.references), self.seed, self.hidden, self.limit)
+        if self.limited_to is None and key in self.shared:
+            return self.shared[key]
+        kept = self.references.is_reference
+        if self.hidden:
+            kept = kept & ~np.isin(self.references.model, self.hidden)
         if self.limit is not None:
-            kept &= self.place < self.limit
+            kept = kept & (self.place < self.limit)
         if self.limited_to is not None:
-            kept &= np.isin(self.references.prompt, self.limited_to)
-        return Library(self.references if kept.all() else self.references.take(kept), self.folds)
+            kept = kept & np.isin(self.references.prompt, self.limited_to)
+        chosen = self.references if kept.all() else self.references.take(kept)
+        found = Library(chosen, self.folds, self.references)
+        if self.limited_to is None and not self.hidden:
+            self.shared[key] = found
+        return found
 
     @cached_property
     def twin(self) -> Ints:
@@ -188,8 +200,19 @@ class Problem:
         return np.asarray(known & (elsewhere[cell] > 0))
 
     @cached_property
+    def shown_round(self) -> Ints:
+        """(N,) the round that shows each query, or -1 for images that none shows.
+
+        Under matched knowledge it is the round whose references leave the image out, so
+        that only distinct images are shown; otherwise the seeded order of the cell's images.
+        """
+        if self.matched and not self.separate:
+            return self.place
+        return positions(self.queries, self.asked, self.seed)
+
+    @cached_property
     def _duplicated(self) -> Mask:
-        shared = duplicated(self.references)
+        shared = self.references.shared.copy()
         if self.separate:
             shared |= np.isin(np.arange(len(shared)), self.twin)
         return shared
@@ -268,39 +291,25 @@ class Problem:
             usable=~np.isin(known.model[rows[kept]], self.hidden),
         )
 
-    def groups(
-        self, wanted: frozenset[int] | None = None
-    ) -> Iterator[tuple[frozenset[int], Block]]:
-        """Yields every query once, in blocks that share the prompts their fit leaves out.
-
-        Args:
-            wanted: prompts to ask about; all when not given.
-        """
-        folds = self.folds
-        for prompt in np.lexsort((np.arange(len(folds)), folds)).tolist():
-            if wanted is not None and prompt not in wanted:
-                continue
-            block = self.block(prompt)
-            if len(block.rows) == 0:
-                continue
-            own = frozenset([prompt])
-            elsewhere = [
-                index
-                for index, row in enumerate(block.rows.tolist())
-                if row in self._query_elsewhere
-            ]
-            if not elsewhere:
-                yield own, block
-                continue
-            apart: dict[frozenset[int], list[int]] = {}
-            for index in elsewhere:
-                apart.setdefault(self.excluded(int(block.rows[index])), []).append(index)
-            rest = sorted(set(range(len(block.rows))) - set(elsewhere))
-            for excluded, members in ((own, rest), *apart.items()):
-                if members:
-                    chosen = np.zeros(len(block.rows), dtype=bool)
-                    chosen[members] = True
-                    yield excluded, block.only(chosen)
+    def groups(self, prompt: int) -> list[tuple[frozenset[int], Block]]:
+        """Returns the queries of a prompt in blocks that share what their fit leaves out."""
+        block = self.block(prompt)
+        if len(block.rows) == 0:
+            return []
+        apart: dict[frozenset[int], list[int]] = {}
+        own = frozenset([prompt])
+        if not self._query_elsewhere:
+            return [(own, block)]
+        for index, row in enumerate(block.rows.tolist()):
+            apart.setdefault(self.excluded(row), []).append(index)
+        if len(apart) == 1 and own in apart:
+            return [(own, block)]
+        found = []
+        for excluded, members in apart.items():
+            chosen = np.zeros(len(block.rows), dtype=bool)
+            chosen[members] = True
+            found.append((excluded, block.only(chosen)))
+        return found
 
     def rehearsal(self) -> Problem:
         """Returns the problem the attacker can pose to themselves: name the references."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from typing import cast
 
 from whodrew.identify.base import Identifier
 from whodrew.registry import Entry, Registry
@@ -31,6 +33,13 @@ IDENTIFIERS: Registry[Callable[[], Identifier]] = Registry(
             "logistic regression on the references",
             "whodrew.identify.probe:LinearProbe",
         ),
+        Entry(
+            "contrastive",
+            "trained with the supervised contrastive loss on images and their changed copies",
+            "whodrew.identify.contrastive:Contrastive",
+            requires=("torch",),
+            extra="torch",
+        ),
     ),
 )
 
@@ -39,6 +48,12 @@ def get_identifier(name: str) -> Identifier:
     """Returns the identifier called ``name``.
 
     Raises:
-        UsageError: no identifier has that name; the message lists the nearest.
+        UsageError: no identifier has that name (the message lists the nearest), or a third
+            party's is broken; the message names its package.
     """
-    return IDENTIFIERS.get(name)()
+    made = IDENTIFIERS.make(name)
+    if IDENTIFIERS.package(name) is not None:
+        from whodrew.identify.third_party import Watched
+
+        return Watched(made, partial(IDENTIFIERS.broken, name))
+    return cast(Identifier, made)

@@ -131,12 +131,6 @@ def twins(references: Samples, queries: Samples) -> Ints:
     return found
 
 
-def duplicated(samples: Samples) -> Mask:
-    """Returns (N,) true for images that share their duplicate group with another."""
-    _, inverse, counts = np.unique(samples.group, return_inverse=True, return_counts=True)
-    return np.asarray(counts[inverse] > 1)
-
-
 def is_known(samples: Samples) -> Mask:
     """Returns (N,) true where the model is known."""
     return np.asarray(samples.model != NOT_KNOWN)

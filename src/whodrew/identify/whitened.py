@@ -19,7 +19,7 @@ from whodrew.identify.cells import Assembled, assemble, other_centre
 from whodrew.identify.covariance import Covariance
 from whodrew.identify.library import Frame, Library
 from whodrew.identify.problem import Block
-from whodrew.identify.samples import Floats
+from whodrew.identify.samples import Floats, Mask
 
 STRENGTHS = (0.1, 0.003, 0.01, 0.03, 0.3, 1.0, 3.0)
 MIXES = (0.5, 0.0, 1.0)
@@ -32,6 +32,26 @@ def half_squared_distances(queries: Floats, means: Floats) -> Floats:
     left = np.einsum("ij,ij->i", queries, queries)[:, None]
     right = np.einsum("ij,ij->i", means, means)
     return np.asarray(0.5 * (left + right) - cross)
+
+
+def drawn_scores(drawn: Assembled, effects: Floats, known: Mask, weight: float) -> Floats:
+    """Returns (n, M) scores of a matched block; centroids are drawn toward the model's effect.
+
+    Args:
+        drawn: queries and cells, mapped.
+        effects: (M, k) model effects, mapped alike.
+        known: (M,) models that have one.
+        weight: references at which a cell's own centroid is trusted by half.
+    """
+    scores = np.empty((len(drawn.queries), len(effects)), dtype=np.float32)
+    for number, (counts, own) in enumerate(zip(drawn.counts, drawn.means, strict=True)):
+        asked = drawn.which == number
+        trust = counts / np.maximum(counts + weight, 1e-9)
+        trust = np.where(known, trust, counts > 0)[:, None].astype(np.float32)
+        means = effects + trust * (own - effects)
+        found = -half_squared_distances(drawn.queries[asked], means)
+        scores[asked] = np.where(known | (counts > 0), found, NEVER)
+    return scores
 
 
 @dataclass
@@ -88,7 +108,9 @@ class FittedWhitened:
                 drawn = finish(white_at(strength), effects)
                 for index, option in enumerate(options):
                     if option.mix == mix and option.strength == strength:
-                        scores[index] = self._matched(drawn, effects, option.weight)
+                        scores[index] = drawn_scores(
+                            drawn, effects, self.frame.known, option.weight
+                        )
         return scores
 
     def _lines(self, block: Block) -> tuple[Floats, Callable[[Floats, Floats], Assembled]]:
@@ -110,19 +132,6 @@ class FittedWhitened:
             return replace(drawn, queries=queries, means=means.reshape(rounds, models, -1))
 
         return lines, split
-
-    def _matched(self, drawn: Assembled, effects: Floats, weight: float) -> Floats:
-        """Returns (n, M) scores; centroids are drawn toward the model's effect."""
-        known = self.frame.known
-        scores = np.empty((len(drawn.queries), len(effects)), dtype=np.float32)
-        for number, (counts, own) in enumerate(zip(drawn.counts, drawn.means, strict=True)):
-            asked = drawn.which == number
-            trust = counts / np.maximum(counts + weight, 1e-9)
-            trust = np.where(known, trust, counts > 0)[:, None].astype(np.float32)
-            means = effects + trust * (own - effects)
-            found = -half_squared_distances(drawn.queries[asked], means)
-            scores[asked] = np.where(known | (counts > 0), found, NEVER)
-        return scores
 
 
 class WhitenedCentroid:

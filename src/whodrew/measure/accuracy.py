@@ -1,4 +1,4 @@
-"""How often the answers are right: top-k, balanced, by family, by model, calibration."""
+"""How often the answers are right: top-1, balanced, by family, by model, and confusions."""
 
 from __future__ import annotations
 
@@ -6,22 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from whodrew.identify.samples import Floats, Ints
-from whodrew.measure.intervals import (
-    Doubles,
-    Rate,
-    by_prompt,
-    interval,
-    mean_of_ratios,
-    missing,
-    ratio,
-    resample_counts,
-)
+from whodrew.measure.intervals import Doubles, Rate, mean_of_ratios, ratio
 
 UNKNOWN = -1
-BINS = 15
 TAKEN_FOR = 5
 
 
@@ -42,87 +31,119 @@ def ranks(scores: Floats, model: Ints) -> Ints:
     return np.asarray(np.where(np.isfinite(true), place, scores.shape[1]))
 
 
-@dataclass(frozen=True)
+@dataclass
 class Named:
-    """Answers to n queries of M models and P prompts, however they were reached.
+    """Counts of answers to queries of M models and P prompts, however they were reached.
+
+    A state: ``update`` with answers, ``merge`` with what another partition counted, then ask
+    for figures. Memory: P M, whatever the number of queries.
 
     Attributes:
-        prompt: (n,) prompt codes.
-        model: (n,) true models.
-        answer: (n,) answered models, or -1 for ``unknown``.
-        models: M.
-        prompts: P.
-        chance: what guessing gives.
+        right: (P, M) right answers by prompt and true model.
+        asked: (P, M) queries likewise.
+        kin: (P,) answers of the right family; zero where families are not known.
+        confusion: (M, M + 1) queries by (true, answered) model, the last column ``unknown``.
+        chances: (P,) sum of what guessing gives, over the prompt's queries or rounds.
+        rounds: (P,) how many of them.
+        families: (M,) family code of each model, if known.
         seed: seeds the intervals.
     """
 
-    prompt: Ints
-    model: Ints
-    answer: Ints
-    models: int
-    prompts: int
-    chance: float
+    right: Doubles
+    asked: Doubles
+    kin: Doubles
+    confusion: Ints
+    chances: Doubles
+    rounds: Doubles
+    families: Ints | None
     seed: int
 
-    def counts(self, values: npt.NDArray[Any]) -> Doubles:
-        """Returns (P,) sums by prompt."""
-        return by_prompt(values, self.prompt, self.prompts)
+    @classmethod
+    def zero(cls, models: int, prompts: int, seed: int, families: Ints | None = None) -> Named:
+        """Returns the empty state."""
+        return cls(
+            right=np.zeros((prompts, models)),
+            asked=np.zeros((prompts, models)),
+            kin=np.zeros(prompts),
+            confusion=np.zeros((models, models + 1), dtype=np.int64),
+            chances=np.zeros(prompts),
+            rounds=np.zeros(prompts),
+            families=families,
+            seed=seed,
+        )
 
-    def rate(self, correct: npt.NDArray[np.bool_], chance: float) -> Rate:
-        """Returns the share of queries for which something is true."""
-        asked = self.counts(np.ones(len(self.prompt)))
-        return ratio(self.counts(correct), asked, seed=self.seed, chance=chance)
+    def update(self, prompt: Ints, model: Ints, answer: Ints, chances: Doubles) -> None:
+        """Counts the answers to one prompt's queries, or to several prompts'.
+
+        Args:
+            prompt: (n,) prompt codes.
+            model: (n,) true models.
+            answer: (n,) answered models, or -1 for ``unknown``.
+            chances: what guessing gives in each query or round.
+        """
+        models = self.asked.shape[1]
+        hit = answer == model
+        np.add.at(self.asked, (prompt, model), 1)
+        np.add.at(self.right, (prompt[hit], model[hit]), 1)
+        np.add.at(self.confusion, (model, np.where(answer < 0, models, answer)), 1)
+        if self.families is not None:
+            near = (answer >= 0) & (self.families[np.maximum(answer, 0)] == self.families[model])
+            np.add.at(self.kin, prompt[near], 1)
+        self.chances[prompt[:1]] += chances.sum()
+        self.rounds[prompt[:1]] += len(chances)
+
+    def merge(self, other: Named) -> None:
+        """Adds what another partition counted."""
+        self.right += other.right
+        self.asked += other.asked
+        self.kin += other.kin
+        self.confusion += other.confusion
+        self.chances += other.chances
+        self.rounds += other.rounds
+
+    @property
+    def queries(self) -> int:
+        """Answers counted."""
+        return int(self.asked.sum())
+
+    @property
+    def chance(self) -> float:
+        """What guessing gives: the mean over queries, or over rounds."""
+        return float(self.chances.sum() / self.rounds.sum()) if self.rounds.any() else 1.0
+
+    def rate(self, correct: Doubles, chance: float) -> Rate:
+        """Returns the share of queries for which something is true, from (P,) counts."""
+        return ratio(correct, self.asked.sum(axis=1), seed=self.seed, chance=chance)
 
     def top1(self) -> Rate:
         """Returns the share of right answers."""
-        return self.rate(self.answer == self.model, self.chance)
-
-    def _by_model(self) -> tuple[Doubles, Doubles]:
-        cell = self.prompt * self.models + self.model
-        size = self.prompts * self.models
-        right = np.asarray(
-            np.bincount(cell, weights=self.answer == self.model, minlength=size), np.float64
-        )
-        asked = np.bincount(cell, minlength=size).astype(np.float64)
-        return right.reshape(-1, self.models), asked.reshape(-1, self.models)
+        return self.rate(self.right.sum(axis=1), self.chance)
 
     def balanced(self) -> Rate:
         """Returns the mean over models of the share of right answers."""
-        right, asked = self._by_model()
-        return mean_of_ratios(right, asked, seed=self.seed, chance=self.chance)
+        return mean_of_ratios(self.right, self.asked, seed=self.seed, chance=self.chance)
 
-    def family(self, family: Ints) -> Rate:
+    def family(self) -> Rate:
         """Returns the share of answers that name the right family.
 
         Chance is the sum over families of (members / M)².
-
-        Args:
-            family: (M,) family code of each model.
         """
-        sizes = np.bincount(family)
-        chance = float(((sizes / self.models) ** 2).sum())
-        right = (self.answer >= 0) & (family[np.maximum(self.answer, 0)] == family[self.model])
-        return self.rate(right, chance)
-
-    def confusion(self) -> Ints:
-        """Returns (M, M + 1) counts of (true, answered), the last column ``unknown``."""
-        answer = np.where(self.answer < 0, self.models, self.answer)
-        flat = self.model * (self.models + 1) + answer
-        size = self.models * (self.models + 1)
-        return np.bincount(flat, minlength=size).reshape(self.models, -1)
+        assert self.families is not None
+        sizes = np.bincount(self.families)
+        return self.rate(self.kin, float(((sizes / len(self.families)) ** 2).sum()))
 
     def per_model(self, names: tuple[str, ...]) -> list[dict[str, Any]]:
         """Returns for each model asked about its rate and what it is taken for."""
-        right, asked = self._by_model()
-        confusion = self.confusion()
         labels = (*names, "unknown")
         found: list[dict[str, Any]] = []
-        for code in np.flatnonzero(asked.sum(axis=0)).tolist():
-            row = confusion[code].copy()
+        for code in np.flatnonzero(self.asked.sum(axis=0)).tolist():
+            row = self.confusion[code].copy()
             total = int(row.sum())
             row[code] = 0
             others = np.argsort(-row, kind="stable")[:TAKEN_FOR]
-            rate = ratio(right[:, code], asked[:, code], seed=self.seed, chance=self.chance)
+            rate = ratio(
+                self.right[:, code], self.asked[:, code], seed=self.seed, chance=self.chance
+            )
             found.append(
                 {
                     "model": names[code],
@@ -136,38 +157,3 @@ class Named:
                 }
             )
         return found
-
-
-def calibration_error(
-    log_probabilities: Floats, model: Ints, prompt: Ints, prompts: int, seed: int
-) -> Rate:
-    """Returns the expected calibration error of the top label, 15 bins of equal mass.
-
-    The error is the mean over bins, weighted by mass, of |confidence - accuracy|.
-
-    Args:
-        log_probabilities: (n, M).
-        model: (n,) true models.
-        prompt: (n,) prompt codes.
-        prompts: P.
-        seed: seeds the interval.
-    """
-    if len(model) == 0:
-        return missing("nothing was asked")
-    answer = log_probabilities.argmax(axis=1)
-    confidence = np.exp(log_probabilities[np.arange(len(model)), answer].astype(np.float64))
-    gap = confidence - (answer == model)
-    order = np.argsort(confidence, kind="stable")
-    bins = np.empty(len(model), dtype=np.int64)
-    count = min(BINS, len(model))
-    bins[order] = np.arange(len(model)) * count // len(model)
-    size = prompts * count
-    sums = np.bincount(prompt * count + bins, weights=gap, minlength=size).reshape(prompts, count)
-    asked = np.bincount(prompt, minlength=prompts).astype(np.float64)
-    used = asked > 0
-    estimate = float(np.abs(sums.sum(axis=0)).sum() / asked.sum())
-    counts = resample_counts(int(used.sum()), seed)
-    resampled = np.abs(counts @ sums[used]).sum(axis=1) / (counts @ asked[used])
-    # a resampled error is biased upward: what resampling adds on average is taken off
-    resampled = resampled - (resampled.mean() - estimate)
-    return interval(estimate, resampled, int(used.sum()), chance=None)

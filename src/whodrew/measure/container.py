@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from whodrew.measure.intervals import Rate, by_prompt, ratio
+from whodrew.identify.samples import Ints
+from whodrew.measure.intervals import Rate, ratio
 
 PRIOR = 0.5
+Kind = tuple[str | None, int | None, int | None]
 
 
 @dataclass(frozen=True)
@@ -59,34 +61,52 @@ def size_and_format(
         The figure, or ``None`` where no format or size is known or only one model is.
     """
     rows = [row for row, name in enumerate(models) if name is not None]
-    if not rows or all(formats[row] is None and sizes[row][0] is None for row in rows):
-        return None
+    kinds = [(formats[row], *sizes[row]) for row in rows]
+    book = {kind: code for code, kind in enumerate(dict.fromkeys(kinds))}
     names, model = np.unique([str(models[row]) for row in rows], return_inverse=True)
-    if len(names) < 2:
-        return None
     texts, prompt = np.unique([prompts[row] for row in rows], return_inverse=True)
-    kinds = [f"{formats[row]} {sizes[row][0]}x{sizes[row][1]}" for row in rows]
-    values, kind = np.unique(kinds, return_inverse=True)
+    kind = np.array([book[one] for one in kinds], dtype=np.int64)
+    return by_kind(tuple(book), kind, model, prompt, (len(names), len(texts)), seed)
+
+
+def by_kind(
+    kinds: Sequence[Kind], kind: Ints, model: Ints, prompt: Ints, shape: tuple[int, int], seed: int
+) -> ContainerFigure | None:
+    """As ``size_and_format``, from codes of N images whose models are known.
+
+    Args:
+        kinds: K distinct (format, width, height).
+        kind: (N,) codes.
+        model: (N,) codes.
+        prompt: (N,) codes.
+        shape: M and P.
+        seed: seeds the interval.
+    """
+    models, prompts = shape
+    if all(name is None and width is None for name, width, _ in kinds) or len(kind) == 0:
+        return None
+    present = np.flatnonzero(np.bincount(model, minlength=models))
+    if len(present) < 2:
+        return None
+    model = np.searchsorted(present, model)
+    size = (prompts, len(present), len(kinds))
+    flat = np.ravel_multi_index((prompt, model, kind), size)
+    counts = np.bincount(flat, minlength=int(np.prod(size))).reshape(size)
+    total = counts.sum(axis=0)
     fields = []
     for name, seen in (
-        ("format", [str(formats[row]) for row in rows]),
-        ("size", [f"{sizes[row][0]}x{sizes[row][1]}" for row in rows]),
+        ("format", [one for one, _, _ in kinds]),
+        ("size", [(width, height) for _, width, height in kinds]),
     ):
-        shown = {code: set() for code in range(len(names))}  # type: dict[int, set[str]]
-        for code, value in zip(model.tolist(), seen, strict=True):
-            shown[code].add(value)
-        if len({frozenset(one) for one in shown.values()}) > 1:
+        shown = {frozenset(seen[code] for code in np.flatnonzero(row).tolist()) for row in total}
+        if len(shown) > 1:
             fields.append(name)
-
-    shape = (len(texts), len(names), len(values))
-    flat = np.ravel_multi_index((prompt, model, kind), shape)
-    counts = np.bincount(flat, minlength=int(np.prod(shape))).reshape(shape)
-    others = counts.sum(axis=0)[None] - counts + PRIOR
+    others = total[None] - counts + PRIOR
     likely = others / others.sum(axis=2, keepdims=True)
     chosen = np.isclose(likely, likely.max(axis=1, keepdims=True), rtol=1e-9)
     share = chosen / chosen.sum(axis=1, keepdims=True)
-    right = by_prompt(share[prompt, model, kind], prompt, len(texts))
-    asked = by_prompt(np.ones(len(rows)), prompt, len(texts))
-    top1 = ratio(right, asked, seed=seed, chance=1.0 / len(names))
-    told = top1.low is not None and top1.low > 1.0 / len(names)
+    right = (share * counts).sum(axis=(1, 2))
+    chance = 1.0 / len(present)
+    top1 = ratio(right, counts.sum(axis=(1, 2)).astype(np.float64), seed=seed, chance=chance)
+    told = top1.low is not None and top1.low > chance
     return ContainerFigure(bool(fields) or told, tuple(fields), top1)

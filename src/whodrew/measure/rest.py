@@ -7,16 +7,16 @@ Definitions are whodrew's own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from whodrew.identify.parallel import side_by_side
 from whodrew.identify.samples import Floats, Ints, Mask
-from whodrew.measure.intervals import Doubles, Rate, interval, missing, resample_counts
+from whodrew.measure.intervals import Doubles, Rate, interval, resample_counts
 
 BINS = 200
+ATTACKERS = ("all_known", "target_only")
 LEAST_FALSE = 5
 FIGURES = (
     "auc",
@@ -27,6 +27,7 @@ FIGURES = (
     "accuracy",
     "accuracy_of_always_no",
 )
+LOW_RATES = {"tpr_at_fpr_1pct": 0.01, "tpr_at_fpr_0_1pct": 0.001}
 TINY = 1e-12
 
 Mass = Doubles | Floats
@@ -91,41 +92,48 @@ def one_against_rest(
     known = np.asarray(np.isfinite(scores).any(axis=0))
     targets = [code for code in np.unique(model).tolist() if known[code]]
     if len(targets) < 2:
-        reason = "needs images of two models or more"
-        return {
-            "all_known": None,
-            "all_known_reason": reason,
-            "target_only": None,
-            "target_only_reason": reason,
-        }
+        return no_figures("needs images of two models or more")
     fold = folds[prompt]
     return {
-        "all_known": _attacker(_against_best(scores, targets), targets, model, prompt, fold, seed),
-        "target_only": _attacker(_alone(scores, targets), targets, model, prompt, fold, seed),
+        name: _attacker(columns_of(scores, name), targets, model, prompt, fold, seed)
+        for name in ATTACKERS
     }
 
 
-def _alone(scores: Floats, targets: list[int]) -> Iterator[Floats]:
-    for code in targets:
-        yield scores[:, code]
+def no_figures(reason: str) -> dict[str, Any]:
+    """Returns the figures of neither attacker, with the reason."""
+    found: dict[str, Any] = {}
+    for name in ATTACKERS:
+        found |= {name: None, f"{name}_reason": reason}
+    return found
 
 
-def _against_best(scores: Floats, targets: list[int]) -> Iterator[Floats]:
-    pair = np.sort(np.argpartition(-scores, 1, axis=1)[:, :2], axis=1)
-    rows = np.arange(len(scores))
-    first, second = scores[rows, pair[:, 0]], scores[rows, pair[:, 1]]
-    best = np.where(first >= second, pair[:, 0], pair[:, 1])
-    highest, next_highest = np.maximum(first, second), np.minimum(first, second)
-    for code in targets:
-        own = scores[:, code]
-        rival = np.where(best == code, next_highest, highest)
-        with np.errstate(invalid="ignore"):
-            gap = own - rival
-        yield np.where(np.isnan(gap), -np.inf, gap)
+def columns_of(scores: Floats, attacker: str) -> Floats:
+    """Returns (M, n) what an attacker scores each image by, for each target.
+
+    Args:
+        scores: (n, M) calibrated scores; -inf for models that are no candidates.
+        attacker: ``all_known`` (less the best other model's) or ``target_only``.
+    """
+    if attacker == "target_only":
+        return scores.T
+    rows, models = scores.shape
+    if models < 2:
+        return np.full((models, rows), -np.inf, dtype=scores.dtype)
+    best = scores.argmax(axis=1)
+    at = np.arange(rows)
+    highest = scores[at, best]
+    rest = scores.copy()
+    rest[at, best] = -np.inf
+    rivals = np.broadcast_to(highest, (models, rows)).copy()
+    rivals[best, at] = rest.max(axis=1)
+    with np.errstate(invalid="ignore"):
+        gap = scores.T - rivals
+    return np.asarray(np.where(np.isnan(gap), -np.inf, gap))
 
 
 def _attacker(
-    columns: Iterator[Floats],
+    columns: Floats,
     targets: list[int],
     model: Ints,
     prompt: Ints,
@@ -135,8 +143,8 @@ def _attacker(
     used, prompt = np.unique(prompt, return_inverse=True)
     counts = resample_counts(len(used), seed).astype(np.float32)
 
-    def figures_of(target: tuple[int, Floats]) -> tuple[Doubles, Doubles, float]:
-        code, column = target
+    def figures_of(code: int) -> tuple[Doubles, Doubles, float]:
+        column = columns[code]
         order = np.argsort(column, kind="stable")
         ranked, truth, where = column[order], (model == code)[order], prompt[order]
         level = np.cumsum(np.r_[False, ranked[1:] != ranked[:-1]])
@@ -144,24 +152,33 @@ def _attacker(
         said = _thresholded(ranked, truth, fold[order])
         sides = (said & truth, ~said & ~truth, truth, ~truth)
         sums = [_counted(where, side, len(used)) for side in sides]
-        exact = _figures(*curves(mass[0], mass[1]), *(one.sum() for one in sums))
+        exact = figures(*curves(mass[0], mass[1]), *(one.sum() for one in sums))
 
         edges = np.unique(ranked[np.linspace(0, len(ranked) - 1, BINS + 1).astype(np.int64)[1:-1]])
         size = len(edges) + 1
         flat = where * size + np.searchsorted(edges, ranked, side="right")
-        binned = [_counted(flat, side, len(used) * size) for side in (truth, ~truth)]
-        drawn = [counts @ one.reshape(-1, size).astype(np.float32) for one in binned]
-        totals = [counts @ one.astype(np.float32) for one in sums]
-        resampled = _figures(*curves(drawn[0], drawn[1]), *totals)
-        # a target that a resample leaves out has no figure there
-        resampled[totals[2] == 0] = np.nan
-        return exact, resampled, float((~truth).sum())
+        binned = [
+            _counted(flat, side, len(used) * size).reshape(-1, size) for side in (truth, ~truth)
+        ]
+        return exact, resampled_figures(counts, binned, sums), float((~truth).sum())
 
-    found = side_by_side(figures_of, zip(targets, columns, strict=True))
-    exact = np.stack([one for one, _, _ in found])
-    drawn = np.stack([one for _, one, _ in found])
-    negatives = min(one for _, _, one in found)
-    return _rates(exact, drawn, len(used), negatives, len(targets))
+    return rates(side_by_side(figures_of, targets), len(used))
+
+
+def resampled_figures(counts: Mass, binned: list[Doubles], sums: list[Doubles]) -> Doubles:
+    """Returns (R, figures) of one target in each resample of its prompts.
+
+    Args:
+        counts: (R, P) how often each resample draws each prompt.
+        binned: positives and negatives, (P, B) by prompt and bin of ascending score.
+        sums: (P,) hits, correct rejections, positives and negatives by prompt.
+    """
+    drawn = [counts @ one.astype(np.float32) for one in binned]
+    totals = [counts @ one.astype(np.float32) for one in sums]
+    resampled = figures(*curves(drawn[0], drawn[1]), *totals)
+    # a target that a resample leaves out has no figure there
+    resampled[totals[2] == 0] = np.nan
+    return resampled
 
 
 def _counted(level: Ints, chosen: Mask, size: int) -> Doubles:
@@ -184,7 +201,17 @@ def _thresholded(ranked: Floats, truth: Mask, fold: Ints) -> Mask:
     return said
 
 
-def _figures(true: Mass, false: Mass, hit: Any, clear: Any, yes: Any, no: Any) -> Doubles:
+def figures(true: Mass, false: Mass, hit: Any, clear: Any, yes: Any, no: Any) -> Doubles:
+    """Returns (..., figures) in the order of ``FIGURES``.
+
+    Args:
+        true: (..., B + 1) true positive rates as the threshold falls.
+        false: (..., B + 1) false positive rates.
+        hit: (...) positives that the threshold of other prompts accepts.
+        clear: (...) negatives that it rejects.
+        yes: (...) positives.
+        no: (...) negatives.
+    """
     return np.stack(
         [
             area(true, false),
@@ -199,11 +226,17 @@ def _figures(true: Mass, false: Mass, hit: Any, clear: Any, yes: Any, no: Any) -
     )
 
 
-def _rates(
-    exact: Doubles, resampled: Doubles, prompts: int, negatives: float, targets: int
-) -> dict[str, Any]:
-    estimate = exact.mean(axis=0)
-    drawn = np.nanmean(resampled, axis=0)
+def rates(by_target: list[tuple[Doubles, Doubles, float]], prompts: int) -> dict[str, Any]:
+    """Returns the figures averaged over targets, with intervals, JSON-ready.
+
+    Args:
+        by_target: (figures,) over all prompts, (R, figures) resampled, and the number of
+            negatives, for each target.
+        prompts: number of prompts resampled.
+    """
+    estimate = np.stack([one for one, _, _ in by_target]).mean(axis=0)
+    drawn = np.nanmean(np.stack([one for _, one, _ in by_target]), axis=0)
+    negatives = min(one for _, _, one in by_target)
     always_no = float(estimate[FIGURES.index("accuracy_of_always_no")])
     chance = {
         "auc": 0.5,
@@ -214,10 +247,9 @@ def _rates(
         "accuracy": always_no,
         "accuracy_of_always_no": always_no,
     }
-    least = {"tpr_at_fpr_1pct": 0.01, "tpr_at_fpr_0_1pct": 0.001}
     found: dict[str, Any] = {}
     for index, name in enumerate(FIGURES):
-        if negatives * least.get(name, np.inf) < LEAST_FALSE:
+        if negatives * LOW_RATES.get(name, np.inf) < LEAST_FALSE:
             found[name] = None
             found[f"{name}_reason"] = (
                 f"{negatives:.0f} images of other models are too few for so low a rate"
@@ -226,5 +258,5 @@ def _rates(
         # bins round the figure; the interval is moved to the exact estimate
         column = drawn[:, index] + (estimate[index] - np.nanmean(drawn[:, index]))
         rate: Rate = interval(float(estimate[index]), column, prompts, chance=chance[name])
-        found[name] = (rate if targets else missing("no target")).to_dict()
+        found[name] = rate.to_dict()
     return found

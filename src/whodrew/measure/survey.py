@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from whodrew.identify.library import Library
-from whodrew.identify.parallel import side_by_side
+from whodrew.identify.parallel import in_partitions, side_by_side
 from whodrew.identify.samples import Floats, Ints, Mask
 from whodrew.measure.intervals import Doubles
 
@@ -93,7 +93,12 @@ def survey(library: Library, seed: int) -> Survey:
     """
     prompts = len(library.samples.prompts)
     library.prepare(scatter=False)
-    seen = side_by_side(lambda prompt: _see(library, prompt, seed), range(prompts))
+
+    def see(some: list[int]) -> list[_Seen]:
+        return side_by_side(lambda prompt: _see(library, prompt, seed), some)
+
+    # partitions come back in the order of their prompts
+    seen = [one for part in in_partitions(see, range(prompts)) for one in part]
     together = np.sum([one.together for one in seen], axis=0)
     with np.errstate(invalid="ignore"):
         distance = np.sum([one.distance for one in seen], axis=0) / together

@@ -1,0 +1,125 @@
+"""What an audit looks at: one encoder on one form of the images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial, reduce
+from pathlib import Path
+
+import numpy as np
+
+from whodrew.audit.forms import canonical_size, container_figure, shared_samples
+from whodrew.audit.gathered import Gathered
+from whodrew.audit.options import AuditOptions
+from whodrew.audit.result import file_name
+from whodrew.audit.sources import Embedded, Report, Source, embedded
+from whodrew.identify.samples import Samples
+from whodrew.measure.container import ContainerFigure
+
+Said = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class View:
+    """One encoder on one form of the images, with the references it is named by.
+
+    Attributes:
+        encoder: its name.
+        canonical: side of the canonical form, or ``None``.
+        embedded: the arena's embeddings.
+        samples: the arena's samples.
+        references: samples of another arena, sharing code books; ``None`` for the same.
+        references_from: name of that arena.
+        container: what size and format give away.
+        leads: whether its figures come first: not the native form beside a canonical one.
+    """
+
+    encoder: str
+    canonical: int | None
+    embedded: Embedded
+    samples: Samples
+    references: Samples | None
+    references_from: str | None
+    container: ContainerFigure | None
+    leads: bool = True
+
+    @property
+    def gathered(self) -> Gathered:
+        """The arena's labelled embeddings."""
+        return self.embedded.gathered
+
+
+def views_of(
+    source: Source,
+    references: Source | None,
+    options: AuditOptions,
+    out: Path,
+    scratch: Path,
+    report: Report | None,
+    said: Said,
+) -> Iterator[View]:
+    """Yields what is attacked: the canonical form first where the containers differ."""
+    encode = partial(
+        embedded,
+        workers=options.workers,
+        report=report,
+        engine=options.engine,
+        address=options.address,
+        scratch=scratch,
+    )
+    encoders = dict.fromkeys(options.encoders if source.arena else ("",))
+    for encoder in encoders:
+        store = options.store or out / "store" / file_name(encoder or "given")
+        native = encode(source, encoder, store, canonical=None)
+        container = container_figure(native.gathered, options.seed)
+        size = options.canonical
+        if size is None and source.arena and container is not None and container.differs:
+            size = canonical_size(native.gathered)
+            said(f"size or format differ between models: also measured at {size}x{size}")
+        forms = [native]
+        if size is not None:
+            shrunk = store.with_name(f"{store.name}-canonical-{size}")
+            forms.insert(0, encode(source, encoder, shrunk, canonical=size))
+        for index, form in enumerate(forms):
+            canonical = size if len(forms) == 2 and index == 0 else None
+            for note in form.notes:
+                said(note)
+            name = form.gathered.card.name
+            leads = index == 0
+            samples = form.gathered.samples()
+            yield View(name, canonical, form, samples, None, None, container, leads)
+            if references is not None:
+                where = out / "store" / f"{file_name(encoder or 'given')}-references"
+                if canonical is not None:
+                    where = where.with_name(f"{where.name}-canonical-{canonical}")
+                name_there = encoder or "fingerprint"
+                other = encode(references, name_there, where, canonical=canonical)
+                queries, known = shared_samples(form.gathered, other.gathered)
+                yield View(name, canonical, form, queries, known, references.name, container, leads)
+
+
+def on_common_images(views: Sequence[View]) -> list[View]:
+    """Returns the views with only the images that every encoder could embed.
+
+    Figures of several encoders then speak of the same images, and can be fused; what one of
+    them could not embed is among the bad items.
+    """
+    if len({view.encoder for view in views}) < 2:
+        return list(views)
+    return [_only(view, views) for view in views]
+
+
+def _only(view: View, views: Sequence[View]) -> View:
+    rivals = [
+        frozenset(other.gathered.column("item"))
+        for other in views
+        if (other.canonical, other.references_from) == (view.canonical, view.references_from)
+    ]
+    common = reduce(frozenset.intersection, rivals)
+    keep = np.array([item in common for item in view.gathered.column("item")], dtype=bool)
+    if keep.all():
+        return view
+    gathered = view.gathered.only(keep)
+    samples = gathered.samples(model_names=view.samples.models, prompt_names=view.samples.prompts)
+    return replace(view, embedded=replace(view.embedded, gathered=gathered), samples=samples)
