@@ -8,7 +8,12 @@ from typing import Annotated
 import typer
 
 from whodrew.cli.common import (
+    ARENA_HELP,
+    Address,
+    Columns,
     Encoders,
+    Engine,
+    EngineName,
     Json,
     KnowledgeName,
     Layout,
@@ -28,9 +33,7 @@ from whodrew.terminal import Terminal, print_json, show_audit
 def audit(
     arena: Annotated[
         str | None,
-        typer.Argument(
-            help="Folder, manifest, Parquet file or embedding store.", show_default=False
-        ),
+        typer.Argument(help=ARENA_HELP, show_default=False),
     ] = None,
     out: Annotated[
         Path, option("--out", help="Folder for audit.json, report.html, tables.")
@@ -89,8 +92,11 @@ def audit(
         ),
     ] = None,
     layout: Layout = None,
+    columns: Columns = None,
     seed: Seed = 0,
     workers: Workers = None,
+    engine: Engine = EngineName.native,
+    address: Address = None,
     json: Json = None,
     quiet: Quiet = False,
 ) -> None:
@@ -119,9 +125,12 @@ def audit(
         canonical=canonical,
         store=store,
         layout=layout,
+        columns=tuple(columns or ()),
         curves=curves,
         seed=seed,
         workers=workers,
+        engine=engine.value,
+        address=address,
     )
     options.check()
     with terminal.progress():

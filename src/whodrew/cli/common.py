@@ -34,6 +34,7 @@ KnowledgeName = StrEnum(
     "KnowledgeName", [("matched", "matched"), ("other", "other"), ("auto", "auto")]
 )
 ShownName = StrEnum("ShownName", [("any", "any"), ("each_once", "each-once"), ("auto", "auto")])
+EngineName = StrEnum("EngineName", [("native", "native"), ("ray", "ray")])
 LayoutName = StrEnum("LayoutName", [("first", "model/prompt"), ("second", "prompt/model")])
 
 
@@ -43,9 +44,12 @@ def option(*names: str, help: str, **more: Any) -> Any:  # noqa: A002 - typer's 
     return typer.Option(*names, help=help, envvar=f"WHODREW_{variable}", **more)
 
 
+ARENA_HELP = (
+    "Folder, manifest, Parquet, shards ('dir/{000..010}.tar'), hub:owner/name, or embedding store."
+)
 ArenaArgument = Annotated[
     str,
-    typer.Argument(help="Folder, manifest, Parquet file or embedding store.", show_default=False),
+    typer.Argument(help=ARENA_HELP, show_default=False),
 ]
 Json = Annotated[
     str | None,
@@ -58,6 +62,25 @@ Layout = Annotated[
 ]
 Workers = Annotated[
     int | None, option("--workers", help="Threads that encode, else one a processor.", min=1)
+]
+Engine = Annotated[
+    EngineName, option("--engine", help="Threads of this process, or a Ray cluster.")
+]
+Address = Annotated[
+    str | None,
+    option(
+        "--address",
+        help="Of the Ray cluster: auto, HOST:PORT or ray://HOST:PORT; this machine alone if "
+        "not given.",
+    ),
+]
+Columns = Annotated[
+    list[str] | None,
+    option(
+        "--columns",
+        help="Columns of other names, as model=generator,prompt_id=pid; repeatable.",
+        metavar="OURS=THEIRS",
+    ),
 ]
 Encoders = Annotated[
     list[str], option("--encoder", help="Encoder; several may be given. See 'whodrew encoders'.")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from whodrew.cli.common import Json, Layout, Quiet, Seed, Workers, app, option, wants_json
+from whodrew.cli.common import Columns, Json, Layout, Quiet, Seed, Workers, app, option, wants_json
 from whodrew.terminal import Terminal, print_json
 
 
@@ -39,6 +39,7 @@ def identify(
         option("--store", help="Folder of the references' store; the user's cache if not given."),
     ] = None,
     layout: Layout = None,
+    columns: Columns = None,
     seed: Seed = 0,
     workers: Workers = None,
     json: Json = None,
@@ -63,6 +64,7 @@ def identify(
             canonical=canonical,
             store=store,
             layout=layout,
+            columns=tuple(columns or ()),
             seed=seed,
             workers=workers,
             report=terminal.embedding,

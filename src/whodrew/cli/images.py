@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import redirect_stdout
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +12,7 @@ import typer
 
 from whodrew.cli.common import (
     ArenaArgument,
+    Columns,
     Json,
     Layout,
     Quiet,
@@ -20,6 +24,8 @@ from whodrew.cli.common import (
 )
 from whodrew.errors import InputError, UsageError
 from whodrew.terminal import Terminal, print_json
+
+EngineName = StrEnum("EngineName", [("native", "native"), ("ray", "ray")])
 
 
 @app.command()
@@ -50,13 +56,27 @@ def sample(
 @app.command()
 def embed(
     arena: ArenaArgument,
-    store: Annotated[Path, option("--store", help="Folder of the embedding store.")],
+    store: Annotated[
+        str, option("--store", help="Folder of the embedding store, or s3://bucket/prefix.")
+    ],
     encoder: Annotated[str, option("--encoder", help="See 'whodrew encoders'.")] = "fingerprint",
     canonical: Annotated[
         int | None, option("--canonical", help="Bring images to SIZE×SIZE first.", metavar="SIZE")
     ] = None,
     layout: Layout = None,
+    columns: Columns = None,
     workers: Workers = None,
+    engine: Annotated[
+        EngineName, option("--engine", help="Threads of this process, or a Ray cluster.")
+    ] = EngineName.native,
+    address: Annotated[
+        str | None,
+        option(
+            "--address",
+            help="Of the Ray cluster: auto, HOST:PORT or ray://HOST:PORT; this machine alone "
+            "if not given.",
+        ),
+    ] = None,
     json: Json = None,
     quiet: Quiet = False,
 ) -> None:
@@ -64,24 +84,30 @@ def embed(
 
     Example: whodrew embed arena --store store
     """
-    from whodrew.arena import is_embedding_table, read_arena
+    from whodrew.arena import is_embedding_table, parse_columns, read_arena
     from whodrew.embed import embed as run
+    from whodrew.embed.places import is_remote
 
     wants, terminal = wants_json(json), Terminal(quiet=quiet)
+    if is_remote(arena):
+        raise UsageError(f"{arena}: images are read from disks, copy or mount them")
     if is_embedding_table(arena):
         raise UsageError(f"{arena} is an embedding store already: give the images")
-    images = read_arena(arena, layout=layout)
+    images = read_arena(arena, layout=layout, columns=parse_columns(columns or []))
     if len(images) == 0:
         raise InputError(f"{arena} holds no image that can be read")
     for note in images.notes:
         terminal.say(note)
-    with terminal.progress():
+    # Ray tells of dead workers on standard output, which is for the result alone
+    with terminal.progress(), redirect_stdout(sys.stderr):
         done = run(
             images,
             encoder,
             store,
             canonical=canonical,
             workers=workers,
+            engine=engine.value,
+            address=address,
             progress=lambda state: terminal.embedding(encoder, state),
         )
     bad = [item.to_dict() for item in (*images.bad, *done.bad)]

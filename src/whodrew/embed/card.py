@@ -7,17 +7,20 @@ import platform
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any, Final
 
 from whodrew.embed.files import write_atomically
+from whodrew.embed.places import Place
 from whodrew.encoders.base import Encoder, EncoderCard
 from whodrew.encoders.registry import get_encoder
 from whodrew.errors import InputError, UsageError
 
 CARD_FILE: Final = "card.json"
 _CANONICAL_QUALITY: Final = 85
-_SOFTWARE: Final = ("whodrew", "numpy", "scipy", "pillow", "pyarrow", "numba", "torch")
+_SOFTWARE: Final = (
+    "whodrew", "numpy", "scipy", "pillow", "pyarrow", "numba",
+    "torch", "transformers", "onnxruntime",
+)  # fmt: skip
 # What makes two vectors comparable; the licence and the summary do not.
 _TELLING: Final = (
     "name",
@@ -93,7 +96,7 @@ def card_from_json(values: Mapping[str, Any], where: str) -> EncoderCard:
     return EncoderCard.from_dict(known)
 
 
-def read_card(folder: Path, dimension: int | None = None) -> EncoderCard | None:
+def read_card(folder: Place, dimension: int | None = None) -> EncoderCard | None:
     """Reads the card of a store, ``None`` where it has none.
 
     Args:
@@ -117,7 +120,7 @@ def read_card(folder: Path, dimension: int | None = None) -> EncoderCard | None:
     return card_from_json(values, str(file))
 
 
-def write_card(folder: Path, card: EncoderCard) -> None:
+def write_card(folder: Place, card: EncoderCard) -> None:
     """Writes ``card.json``, whole or not at all."""
     text = json.dumps(card_to_json(card), indent=2, ensure_ascii=False) + "\n"
     write_atomically(folder / CARD_FILE, lambda sink: sink.write(text.encode()))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from whodrew.embed.files import sync_folder
+from whodrew.embed.files import remove, sync_folder
 from whodrew.embed.parts import (
     LABELS,
     first_of_each,
@@ -18,18 +19,20 @@ from whodrew.embed.parts import (
     read_labels,
     write_part,
 )
+from whodrew.embed.places import Place
 from whodrew.embed.vectors import Matrix, list_matrix
 
 #: Parts below this are merged, up to this: at 1,632 float32 numbers a row 190 MB.
 FULL_ROWS: Final = 32_768
 
 
-def compact(folder: Path) -> None:
+def compact(folder: Place) -> None:
     """Merges the small parts of a store, sorted by (image_id, path). Call it under the lock.
 
-    The merged part is written first and the small ones removed after, so that a crash in
-    between leaves rows twice, never none: readers take one of each, and the next run
-    removes the others.
+    Rows of one image_id get one vector: workers on a cluster do not know of each other's
+    images, and may have encoded the same bytes twice. The merged part is written first and
+    the small ones removed after, so that a crash in between leaves rows twice, never none:
+    readers take one of each, and the next run removes the others.
     """
     files = list_parts(folder)
     if len(files) < 2:
@@ -47,11 +50,32 @@ def compact(folder: Path) -> None:
     )
     keep = first_of_each(ranked)
     keep = keep[np.isin(part[keep], small)]
+    source = np.arange(len(labels))
+    source[keep] = _leaders(labels, keep)
     for group in _groups(keep, part, small):
-        _merge(folder, files, labels.take(pa.array(group)))
-    for number in small:
-        files[number].unlink(missing_ok=True)
+        vectors = gather(files, labels.take(pa.array(source[group])))
+        _merge(folder, labels.take(pa.array(group)), vectors)
+    remove(files[number] for number in small)
     sync_folder(folder)
+
+
+def _leaders(labels: pa.Table, keep: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Chooses for each row to keep the row whose vector it gets: the first of its image_id.
+
+    Args:
+        labels: n rows with ``image_id``.
+        keep: indices of the rows to keep, m of them, sorted by image_id and path.
+
+    Returns:
+        Indices (m,).
+    """
+    if len(keep) < 2:
+        return keep
+    named = labels["image_id"].take(pa.array(keep))
+    begins = np.ones(len(keep), bool)
+    begins[1:] = np.asarray(pc.not_equal(named.slice(1), named.slice(0, len(keep) - 1)))
+    first: npt.NDArray[np.int64] = keep[np.flatnonzero(begins)[np.cumsum(begins) - 1]]
+    return first
 
 
 def _groups(
@@ -72,13 +96,12 @@ def _groups(
     return [group for group in groups if len(group)]
 
 
-def _merge(folder: Path, files: list[Path], labels: pa.Table) -> None:
-    matrix = gather(files, labels)
+def _merge(folder: Place, labels: pa.Table, matrix: Matrix) -> None:
     run = max((value for value in labels["run"].to_pylist() if value is not None), default=0)
     write_part(folder, labels.select(LABELS.names).cast(LABELS), matrix, run=run)
 
 
-def gather(files: list[Path], labels: pa.Table) -> Matrix:
+def gather(files: Sequence[Place], labels: pa.Table) -> Matrix:
     """Reads the vectors of given rows of our own parts.
 
     Args:

@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import socket
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, Final
 
+from whodrew.embed.lease import leased
+from whodrew.embed.places import ObjectPath, Place, each
 from whodrew.errors import UsageError, WhodrewError
 
 LOCK_FILE: Final = "lock"
 TEMPORARY: Final = ".tmp"
 
 
-def write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
+def write_atomically(path: Place, write: Callable[[IO[bytes]], Any]) -> None:
     """Writes a file so that it is there whole or not at all, through a crash too.
 
     Args:
         path: the file.
         write: gets the open binary file and writes the content.
     """
+    if isinstance(path, ObjectPath):
+        content = io.BytesIO()
+        write(content)
+        path.write_bytes(content.getbuffer())  # one put: whole or not at all
+        return
     temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}{TEMPORARY}")
     try:
         with temporary.open("xb") as sink:
@@ -38,8 +46,10 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
     sync_folder(path.parent)
 
 
-def sync_folder(folder: Path) -> None:
+def sync_folder(folder: Place) -> None:
     """Makes renames and removals in a folder last, where the system can."""
+    if isinstance(folder, ObjectPath):
+        return
     try:
         handle = os.open(folder, os.O_RDONLY)
     except OSError:  # Windows opens no folders
@@ -52,23 +62,36 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def sweep(folder: Path) -> None:
+def is_lock(name: str) -> bool:
+    """Tells whether a file of a store has to do with its lock."""
+    return name == LOCK_FILE or (name.startswith(f"{LOCK_FILE}-") and name.endswith(".json"))
+
+
+def remove(files: Iterable[Place]) -> None:
+    """Removes files, those that are gone already included."""
+    each(files, lambda file: file.unlink(missing_ok=True))
+
+
+def sweep(folder: Place) -> None:
     """Removes what killed runs left unfinished. Call it under the lock."""
-    for file in folder.glob(f"*{TEMPORARY}"):
-        file.unlink(missing_ok=True)
+    remove(folder.glob(f"*{TEMPORARY}"))
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Place) -> Iterator[None]:
     """Holds the lock of a store; there is one writer at a time.
 
-    The lock is the operating system's, so that the death of its holder frees it; the file
-    only says who holds it, and stays.
+    The lock of a folder is the operating system's, so that the death of its holder frees
+    it; the file only says who holds it, and stays. For object storage see ``leased``.
 
     Raises:
         UsageError: another process holds it; the message names it.
         WhodrewError: the folder cannot be written.
     """
+    if isinstance(folder, ObjectPath):
+        with leased(folder, LOCK_FILE, _me()):
+            yield
+        return
     file = folder / LOCK_FILE
     try:
         handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from whodrew.embed.parts import LABELS, checked
+from whodrew.embed.parts import LABELS, checked, opened
+from whodrew.embed.places import Place
 from whodrew.embed.vectors import is_vector_type
 from whodrew.errors import InputError
 
@@ -19,7 +19,7 @@ _OURS: Final = [name for name in LABELS.names if name not in ("size", "mtime_ns"
 _TEXTS: Final = [name for name in _OURS if name not in ("width", "height")]
 
 
-def read_foreign(files: Sequence[Path]) -> tuple[pa.Table, list[str]]:
+def read_foreign(files: Sequence[Place]) -> tuple[pa.Table, list[str]]:
     """Reads the labels of embedding files that whodrew did not write.
 
     Only ``embedding`` must be there. A missing ``path`` becomes ``<file>[<row>]``, a
@@ -55,8 +55,8 @@ def read_foreign(files: Sequence[Path]) -> tuple[pa.Table, list[str]]:
     return pa.concat_tables(tables), notes
 
 
-def _read(file: Path) -> pa.Table:
-    with pq.ParquetFile(file, pre_buffer=False) as parquet:
+def _read(file: Place) -> pa.Table:
+    with opened(file) as parquet:
         schema = parquet.schema_arrow
         if "embedding" not in schema.names:
             raise InputError(
@@ -73,7 +73,7 @@ def _read(file: Path) -> pa.Table:
         return parquet.read(there)
 
 
-def _column(table: pa.Table, name: str, file: Path) -> pa.Array:
+def _column(table: pa.Table, name: str, file: Place) -> pa.Array:
     """Returns a label column as one array of our type, nulls where it is missing."""
     kind = LABELS.field(name).type
     if name not in table.column_names:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from whodrew.arena import Arena, BadItem, read_arena
 from whodrew.embed.card import CARD_FILE, card_difference, encoder_card, read_card, write_card
 from whodrew.embed.compact import compact, gather
 from whodrew.embed.engine import batch_size, run_batches
-from whodrew.embed.files import LOCK_FILE, TEMPORARY, locked, sweep
+from whodrew.embed.files import TEMPORARY, is_lock, locked, sweep
 from whodrew.embed.parts import LABELS, PART_IMAGES, list_parts, read_labels, write_part
+from whodrew.embed.places import ObjectPath, Place, as_place
 from whodrew.embed.plan import Known, Plan, make_plan, read_known
 from whodrew.embed.result import EmbedResult, Meter, Progress
 from whodrew.embed.vectors import Matrix
@@ -26,22 +28,30 @@ from whodrew.encoders.base import Encoder, EncoderCard
 from whodrew.encoders.registry import get_encoder
 from whodrew.errors import UsageError, WhodrewError
 
+if TYPE_CHECKING:
+    from whodrew.embed.ray_engine import RayEngine
+
+ENGINES: Final = ("native", "ray")
 _COPY_ROWS = 4096
+Results = Mapping[int, Bad | Same | None]
 
 
 def embed(
     arena: Arena | str | Path,
     encoder: Encoder | str,
-    store: str | Path,
+    store: str | Path | ObjectPath,
     *,
     canonical: int | None = None,
     workers: int | None = None,
+    engine: str = "native",
+    address: str | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> EmbedResult:
     """Encodes the images of an arena that a store does not hold yet.
 
     May be interrupted at any moment, by the power too: the next run goes on where it
-    stopped, and encodes again at most one unfinished part per worker. An image is known by
+    stopped, and encodes again at most one unfinished part per worker. Both engines write
+    the same rows. An image is known by
     its bytes, a file by path, size and time of change: what is unchanged is not read,
     what has moved is not encoded again.
 
@@ -50,10 +60,16 @@ def embed(
         encoder: an encoder or the name of one. Its ``encode`` is called from several
             threads at once, on ``encoder.batch_size`` images (1 where it has no such
             attribute). An attribute ``max_workers`` limits how many at once.
-        store: folder of the store; made where there is none.
+        store: folder of the store, made where there is none; or ``s3://bucket/prefix``,
+            ``gs://…``, ``abfs://…``.
         canonical: encode the canonical form of this side in pixels instead of the image.
         workers: threads; one per processor where not given. With more than one, the
-            threads of numerical libraries are limited to one each.
+            threads of numerical libraries are limited to one each. On Ray: how many
+            partitions at most each machine works on at once.
+        engine: ``native`` (threads of this process) or ``ray`` (a cluster). A process can
+            use one of them in its life.
+        address: of the Ray cluster: ``auto``, ``HOST:PORT``, ``ray://HOST:PORT``; one is
+            started on this machine for the run where not given.
         progress: called up to ten times a second with the state; from any thread, one
             call at a time.
 
@@ -61,9 +77,11 @@ def embed(
         What was done; every image listed is counted as encoded, reused or bad.
 
     Raises:
-        UsageError: unknown encoder, a store of another card, or one being written.
+        UsageError: unknown encoder or engine, a store of another card, one being written,
+            or an encoder that cannot be sent to other machines.
+        MissingExtraError: Ray is not installed.
         InputError: a part of the store is damaged.
-        WhodrewError: the store cannot be written.
+        WhodrewError: the store cannot be written, or the cluster fails.
         KeyboardInterrupt: interrupted; the store is whole.
     """
     began = time.monotonic()
@@ -71,9 +89,14 @@ def embed(
         arena = read_arena(arena)
     if workers is not None and workers < 1:
         raise UsageError(f"workers is {workers}, must be at least 1")
+    if engine not in ENGINES:
+        raise UsageError(f"unknown engine {engine!r}: {' or '.join(ENGINES)}")
+    if address is not None and engine != "ray":
+        raise UsageError(f"--address {address} is that of a Ray cluster: add --engine ray")
     chosen = get_encoder(encoder) if isinstance(encoder, str) else encoder
     card = encoder_card(chosen, canonical)
-    folder = Path(store)
+    folder = as_place(store)
+    cluster = _cluster(engine, chosen, encoder, workers, address)
     try:
         _prepare(folder)
         with locked(folder):
@@ -82,21 +105,37 @@ def embed(
             known = read_known(folder)
             plan = make_plan(arena, known)
             meter = Meter(progress, plan.reused + len(plan.bad), len(arena))
-            worker = Worker(
-                arena.images,
-                plan,
-                known.images,
-                chosen,
-                card,
-                canonical=canonical,
-                folder=folder,
-                run=known.run,
-                told=meter.add,
-            )
-            _run(worker, plan, _workers(chosen, workers, len(plan.pending)))
+            if cluster is None:
+                worker = Worker(
+                    arena.images,
+                    plan,
+                    known.images,
+                    chosen,
+                    card,
+                    canonical=canonical,
+                    folder=folder,
+                    run=known.run,
+                    told=meter.add,
+                )
+                _run(worker, plan, _workers(chosen, workers, len(plan.pending)))
+                became: Results = worker.results
+                failed: Mapping[str, Bad] = worker.failed
+                encoded = sum(result is None for result in became.values())
+            else:
+                cluster.run(
+                    arena.images,
+                    plan,
+                    known,
+                    card,
+                    canonical=canonical,
+                    folder=folder,
+                    meter=meter,
+                )
+                became, failed = cluster.results, {}
+                _check(plan, became)
+                encoded = _newly_encoded(folder, known)
             seconds = meter.seconds
-            encoded = sum(result is None for result in worker.results.values())
-            _finish(arena, folder, known, plan, worker)
+            _finish(arena, folder, known, plan, became, failed)
             compact(folder)
             meter.tell()
     except OSError as error:
@@ -115,15 +154,34 @@ def embed(
     )
 
 
-def _prepare(folder: Path) -> None:
+def _cluster(
+    engine: str, encoder: Encoder, given: Encoder | str, workers: int | None, address: str | None
+) -> RayEngine | None:
+    if engine == "native":
+        return None
+    from whodrew.embed.ray_engine import RayEngine
+
+    return RayEngine(encoder, given if isinstance(given, str) else None, workers, address)
+
+
+def _newly_encoded(folder: Place, known: Known) -> int:
+    """Counts the image_ids that workers of this run have encoded."""
+    names = read_labels(list_parts(folder, known.run), ["image_id"])["image_id"]
+    return len(pc.unique(names))
+
+
+def _prepare(folder: Place) -> None:
     """Makes the folder, refusing one that holds something else."""
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"the store {folder} is a file: give a folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    if (folder / CARD_FILE).exists():
+    if isinstance(folder, ObjectPath):
+        names: Iterable[str] = folder.listing()
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        names = os.listdir(folder)  # noqa: PTH208
+    if CARD_FILE in names:
         return
-    ours = (LOCK_FILE, TEMPORARY)
-    others = [name for name in os.listdir(folder) if not name.endswith(ours)]  # noqa: PTH208
+    others = [name for name in names if not name.endswith(TEMPORARY) and not is_lock(name)]
     if others:
         raise UsageError(
             f"{folder} is no store of whodrew's (it holds {min(others)!r} and no "
@@ -131,7 +189,7 @@ def _prepare(folder: Path) -> None:
         )
 
 
-def _claim(folder: Path, card: EncoderCard) -> None:
+def _claim(folder: Place, card: EncoderCard) -> None:
     """Writes the card of a new store; compares that of an old one."""
     stored = read_card(folder)
     if stored is None:
@@ -164,7 +222,11 @@ def _run(worker: Worker, plan: Plan, workers: int) -> None:
         run_batches(worker.work, plan.pending, workers=workers, size=size, stop=worker.stop)
     if worker.error is not None:
         raise worker.error
-    if missing := [at for at in plan.pending if at not in worker.results]:
+    _check(plan, worker.results)
+
+
+def _check(plan: Plan, results: Results) -> None:
+    if missing := [at for at in plan.pending if at not in results]:
         raise AssertionError(f"{len(missing)} images were neither encoded nor bad: a bug")
 
 
@@ -175,15 +237,22 @@ def _one_thread_each(limit: bool) -> Any:
     return threadpool_limits(limits=1 if limit else None)
 
 
-def _finish(arena: Arena, folder: Path, known: Known, plan: Plan, worker: Worker) -> None:
+def _finish(
+    arena: Arena,
+    folder: Place,
+    known: Known,
+    plan: Plan,
+    results: Results,
+    failed: Mapping[str, Bad],
+) -> None:
     """Gives a row to images whose bytes were known, and counts the bad ones."""
     copies: list[tuple[int, str]] = []
     items = arena.images["item"]
-    rows = known.pairs() if any(isinstance(r, Same) for r in worker.results.values()) else set()
-    for at, result in sorted(worker.results.items(), key=lambda pair: pair[0]):
+    rows = known.pairs() if any(isinstance(r, Same) for r in results.values()) else set()
+    for at, result in sorted(results.items(), key=lambda pair: pair[0]):
         found = result
-        if isinstance(found, Same) and found.image_id in worker.failed:
-            found = worker.failed[found.image_id]
+        if isinstance(found, Same) and found.image_id in failed:
+            found = failed[found.image_id]
         if isinstance(found, Bad):
             plan.bad.append(BadItem(items[at].as_py(), found.reason))
         elif isinstance(found, Same):
@@ -204,7 +273,7 @@ def _finish(arena: Arena, folder: Path, known: Known, plan: Plan, worker: Worker
 
 def _copy(
     arena: Arena,
-    folder: Path,
+    folder: Place,
     plan: Plan,
     at: npt.NDArray[np.int64],
     there: pa.Table,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from whodrew.arena import Arena, BadItem
+from whodrew.arena import Arena, BadItem, stored_path
 from whodrew.embed.parts import list_parts, read_labels
+from whodrew.embed.places import Place
 from whodrew.errors import InputError
 
 
@@ -26,7 +26,7 @@ class Known:
         run: number of the run about to start.
     """
 
-    files: list[Path]
+    files: list[Place]
     labels: pa.Table
     images: frozenset[str]
     run: int
@@ -67,7 +67,7 @@ class Plan:
     bad: list[BadItem] = field(default_factory=list)
 
 
-def read_known(folder: Path) -> Known:
+def read_known(folder: Place) -> Known:
     """Reads what a store holds, without its vectors.
 
     Raises:
@@ -123,15 +123,12 @@ def make_plan(arena: Arena, known: Known) -> Plan:
 def stored_paths(arena: Arena) -> list[str]:
     """Returns what each image of an arena is stored under, in the arena's order.
 
-    That is the absolute path of its file; ``file.parquet#column[row]`` for an image inside
-    Parquet; and its item for one in memory.
+    That is the absolute path of its file; ``shard.tar::member`` for an image in an archive;
+    ``file.parquet#column[row]`` for one inside Parquet; and its item for one in memory.
     """
     names = ["item", "path", "container", "column", "row"]
     columns = (arena.images[name].to_pylist() for name in names)
-    return [
-        path or (f"{container}#{column}[{row}]" if container else item)
-        for item, path, container, column, row in zip(*columns, strict=True)
-    ]
+    return [stored_path(*place) for place in zip(*columns, strict=True)]
 
 
 def _stat(path: str) -> tuple[int, int] | str:

@@ -6,10 +6,10 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from whodrew.arena import BadItem
+from whodrew.embed.places import Place
 from whodrew.encoders.base import EncoderCard
 
 _EVERY: Final = 0.1  # seconds between two reports
@@ -41,7 +41,7 @@ class EmbedResult:
     """What ``embed`` did. ``encoded + reused + len(bad) == images``.
 
     Attributes:
-        store: the folder of the store.
+        store: the folder of the store, or its address on object storage.
         card: the card of its vectors.
         images: images listed.
         encoded: images that went through the encoder.
@@ -52,7 +52,7 @@ class EmbedResult:
             nothing was encoded.
     """
 
-    store: Path
+    store: Place
     card: EncoderCard
     images: int
     encoded: int
@@ -99,6 +99,12 @@ class Meter:
     def seconds(self) -> float:
         """Seconds since it started."""
         return time.monotonic() - self._began
+
+    def restart(self) -> None:
+        """Takes what went before, such as the start of a cluster, off the time that counts."""
+        with self._lock:
+            self._began = time.monotonic()
+            self._said = -1.0
 
     def add(self, images: int, size: int) -> None:
         """Counts images and their bytes as finished."""

@@ -9,7 +9,6 @@ from typing import Any, Final, TypeVar
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from whodrew.arena import Arena, BadItem
 from whodrew.embed.card import CARD_FILE, read_card
@@ -20,8 +19,10 @@ from whodrew.embed.parts import (
     first_of_each,
     iter_batches,
     list_parts,
+    opened,
     read_labels,
 )
+from whodrew.embed.places import ObjectPath, Place, as_place, each
 from whodrew.embed.plan import make_plan, read_known, stored_paths
 from whodrew.embed.vectors import (
     Matrix,
@@ -67,7 +68,7 @@ class Store:
         ours: whether whodrew's ``embed`` wrote it.
     """
 
-    path: Path
+    path: Place
     card: EncoderCard
     ours: bool
 
@@ -129,7 +130,7 @@ class Store:
         return _retried(lambda: self._of_arena(arena))
 
     def _scan(self, columns: Sequence[str] | None) -> Scan:
-        files = _files(self.path)
+        files = store_files(self.path)
         names = [*(name for name in LABELS.names if name not in _HIDDEN)]
         names.insert(5, "embedding")
         wanted = list(columns) if columns is not None else names
@@ -194,24 +195,25 @@ class Store:
         return chosen
 
 
-def open_store(path: str | Path) -> Store:
+def open_store(path: str | Path | ObjectPath) -> Store:
     """Opens an embedding store.
 
-    That is a folder that ``embed`` wrote; a folder of Parquet files with a column
-    ``embedding`` (those called ``part-*.parquet`` alone, where there are any); or one such
-    file. Without a ``card.json`` the encoder's name is the stem, and the scale ``unit``.
+    That is what ``embed`` wrote, in a folder or on object storage (``s3://bucket/prefix``);
+    a folder of Parquet files with a column ``embedding`` (those called ``part-*.parquet``
+    alone, where there are any); or one such file. Without a ``card.json`` the encoder's
+    name is the stem, and the scale ``unit``.
 
     Raises:
         InputError: it is missing, damaged, or no store.
     """
-    path = Path(path)
-    return _retried(lambda: _open(path))
+    place = as_place(path)
+    return _retried(lambda: _open(place))
 
 
-def _open(path: Path) -> Store:
+def _open(path: Place) -> Store:
     if not path.exists():
         raise InputError(f"there is no embedding store {path}")
-    files = _files(path)
+    files = store_files(path)
     folder = path if path.is_dir() else path.parent
     # a lone file beside a card is described by it only where it is a part of that store
     carded = path.is_dir() or path.name.startswith("part-")
@@ -222,7 +224,7 @@ def _open(path: Path) -> Store:
         return Store(path, card, ours=True)
     kind, width = _shape(files)
     card = read_card(folder, width) if carded else None
-    ours = card is not None and all(_is_ours(file) for file in files)
+    ours = card is not None and all(each(files, _is_ours))
     if card is None:
         dtype: Any = str(element_dtype(kind))
         card = EncoderCard(path.stem, "unknown", width, "unit", "unknown", dtype, licence="unknown")
@@ -234,21 +236,24 @@ def _open(path: Path) -> Store:
     return Store(path, replace(card), ours)
 
 
-def _files(path: Path) -> list[Path]:
+def store_files(path: Place) -> list[Place]:
+    """Returns the Parquet files of a store, which may be one file itself."""
     if path.is_file():
         return [path]
     parts = list_parts(path)
-    return parts or sorted(
-        file for file in path.glob("*.parquet") if not file.name.startswith((".", "_"))
-    )
+    if parts:
+        return parts
+    found: list[Any] = list(path.glob("*.parquet"))
+    return sorted(file for file in found if not file.name.startswith((".", "_")))
 
 
-def _is_ours(file: Path) -> bool:
-    schema = checked(file, lambda: pq.read_schema(file))
+def _is_ours(file: Place) -> bool:
+    with checked(file, lambda: opened(file)) as parquet:
+        schema = parquet.schema_arrow
     return {"image_id", "path", "run"} <= set(schema.names)
 
 
-def _shape(files: Sequence[Path]) -> tuple[pa.DataType, int]:
+def _shape(files: Sequence[Place]) -> tuple[pa.DataType, int]:
     """Returns the type of the vectors of the first file that has one, and their length."""
     kind: pa.DataType = pa.list_(pa.float32())
     for file in files:
@@ -261,7 +266,7 @@ def _shape(files: Sequence[Path]) -> tuple[pa.DataType, int]:
 
 
 def _vectors(
-    files: Sequence[Path], labels: pa.Table, card: EncoderCard
+    files: Sequence[Place], labels: pa.Table, card: EncoderCard
 ) -> tuple[Matrix, dict[int, str]]:
     """Reads the vectors of rows into one matrix, in the order of the rows.
 
@@ -300,7 +305,7 @@ def _surely_finite(matrix: Matrix) -> bool:
         return bool(np.isfinite(matrix.sum(dtype=np.float32)))
 
 
-def _name(files: Sequence[Path], labels: pa.Table, reasons: dict[int, str]) -> tuple[BadItem, ...]:
+def _name(files: Sequence[Place], labels: pa.Table, reasons: dict[int, str]) -> tuple[BadItem, ...]:
     part, at = labels["part"].to_pylist(), labels["at"].to_pylist()
     places = sorted((part[row], at[row], reason) for row, reason in reasons.items())
     return tuple(BadItem(f"{files[p].name}, row {a}", reason) for p, a, reason in places)

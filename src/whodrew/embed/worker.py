@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from whodrew.arena import (
     thumbnail_digest,
 )
 from whodrew.embed.parts import PartBuffer
+from whodrew.embed.places import Place
 from whodrew.embed.plan import Plan
 from whodrew.embed.vectors import Matrix
 from whodrew.encoders.base import Encoder, EncoderCard
@@ -70,12 +70,12 @@ class Worker:
         self,
         images: pa.Table,
         plan: Plan,
-        known: frozenset[str],
+        known: Container[str],
         encoder: Encoder,
         card: EncoderCard,
         *,
         canonical: int | None,
-        folder: Path,
+        folder: Place,
         run: int,
         told: Callable[[int, int], None],
     ) -> None:
@@ -88,6 +88,9 @@ class Worker:
         self._folder = folder
         self._run = run
         self._told = told
+        #: Name of the one part that a call of ``work`` writes; else there are as many as
+        #: ``PartBuffer`` makes of it, under names of its own.
+        self.part: str | None = None
         self._batch = max(1, int(getattr(encoder, "batch_size", 1)))
         self._claimed: set[str] = set()
         self._lock = threading.Lock()
@@ -107,7 +110,7 @@ class Worker:
         Never raises: what concerns one image becomes ``Bad``; what concerns all of them
         (a full disk, an encoder that cannot run) is kept in ``error`` and stops the run.
         """
-        buffer = PartBuffer(self._folder, self._run)
+        buffer = PartBuffer(self._folder, self._run, self.part)
         try:
             try:
                 self._work(indices, buffer)
