@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import struct
@@ -448,3 +449,42 @@ def test_a_named_pipe_does_not_hang(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
     with pytest.raises(ImageError, match="not a regular file"):
         read_bytes(tmp_path / "pipe.png")
+
+
+@pytest.mark.parametrize(
+    "image_format", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM"]
+)
+def test_a_view_has_the_pixels_and_outlives_the_image(image_format: str) -> None:
+    got = decode(encoded(picture(), image_format))
+    view, pixels = got.view, got.pixels
+    del got
+    gc.collect()
+    np.testing.assert_array_equal(view, pixels)
+    assert not view.flags.writeable
+
+
+def test_a_view_of_an_image_in_pieces_is_its_pixels() -> None:
+    """Pillow keeps more than 16 MiB in several blocks."""
+    pixels = np.random.default_rng(0).integers(0, 256, (2100, 2100, 3), np.uint8)
+    got = decode(encoded(pixels, "BMP"))
+    np.testing.assert_array_equal(got.view, pixels)
+
+
+def test_frames_are_counted_without_losing_the_first() -> None:
+    frames = [Image.fromarray(picture()), Image.fromarray(255 - picture())]
+    out = io.BytesIO()
+    frames[0].save(out, "TIFF", save_all=True, append_images=frames[1:])
+    got = decode(out.getvalue())
+    assert "pages: first of 2" in got.notes
+    np.testing.assert_array_equal(got.view, picture())
+
+
+def test_no_memory_for_pixels_is_an_image_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    got = decode(encoded(picture(), "PNG"))
+
+    def none_left(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(np, "array", none_left)
+    with pytest.raises(ImageError, match="PNG: not enough memory"):
+        got.pixels  # noqa: B018

@@ -110,9 +110,28 @@ def test_batch_and_memory_layout_change_nothing() -> None:
     frozen = [image.copy() for image in images]
     for image in frozen:
         image.setflags(write=False)
-    for other in (apart, backwards, turned, Fingerprint().encode(frozen)):
+    reversed_rows = [image[::-1].copy()[::-1] for image in images]
+    layouts = [Fingerprint().encode(some) for some in (frozen, reversed_rows)]
+    for other in (apart, backwards, turned, *layouts):
         assert together.tobytes() == other.tobytes()
     assert Fingerprint().encode([]).shape == (0, DIMENSION)
+
+
+def test_pixels_four_bytes_apart_are_the_same_pixels() -> None:
+    """As Pillow keeps them: what lies between counts for nothing."""
+    images = [drawn(90, 120), drawn(65, 64), drawn(64, 201), drawn(30, 70)]
+    plain = Fingerprint().encode(images)
+    for between in (0, 255):
+        fours = [np.dstack([i, np.full(i.shape[:2], between, np.uint8)]) for i in images]
+        assert plain.tobytes() == Fingerprint().encode([i[:, :, :3] for i in fours]).tobytes()
+    # The last pixel has no fourth byte here, and the third image stands within a larger one.
+    short = np.zeros(4 * 90 * 120 - 1, np.uint8)
+    strided = np.lib.stride_tricks.as_strided(short, (90, 120, 3), (480, 4, 1))
+    strided[:] = images[0]
+    inner = np.zeros((66, 201, 4), np.uint8)
+    inner[1:65, :, :3] = images[2]
+    for image, row in ((strided, plain[0]), (inner[1:65, :, :3], plain[2])):
+        assert Fingerprint().encode([image])[0].tobytes() == row.tobytes()
 
 
 def test_images_are_left_as_they_were() -> None:

@@ -7,7 +7,8 @@ import numpy.typing as npt
 import pytest
 import scipy.fft
 
-from whodrew.encoders.fingerprint import families, kernels, planes, spectrum
+from whodrew.encoders.fingerprint import families, kernels, pixels, planes, waves
+from whodrew.encoders.fingerprint.spectrum import slant, spectrum
 
 SHAPES = [(64, 64), (64, 75), (71, 64), (67, 83)]
 Plane = npt.NDArray[np.uint8]
@@ -29,7 +30,11 @@ def test_split_is_the_colour_space_of_jpeg() -> None:
     rgb = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(27, 27, 3)
     rgb = np.ascontiguousarray(rgb)
     out = np.empty((3, 27, 27), np.uint8)
-    kernels.split(rgb, out)
+    pixels.split(rgb.reshape(27, -1), 3, out)
+    wide = np.zeros_like(out)
+    padded = np.dstack([rgb, np.full((27, 27), 77, np.uint8)])
+    pixels.split(padded.reshape(27, -1), 4, wide)
+    assert np.array_equal(out, wide)
     theirs = np.asarray(Image.fromarray(rgb).convert("YCbCr")).transpose(2, 0, 1)
     assert np.abs(out.astype(int) - theirs).max() <= 1
     exact = rgb @ np.array(
@@ -46,7 +51,8 @@ def test_split_is_the_colour_space_of_jpeg() -> None:
 def test_halve(shape: tuple[int, int]) -> None:
     plane = noise(shape)
     out = np.empty((shape[0] // 2, shape[1] // 2), np.uint8)
-    sums = kernels.halve(plane, out)
+    sums = np.empty(2, np.int64)
+    pixels.halve(plane, out, sums)
     even = plane[: 2 * out.shape[0], : 2 * out.shape[1]].astype(np.int64)
     quads = even.reshape(out.shape[0], 2, out.shape[1], 2)
     mean = (quads.sum(axis=(1, 3)) + 2) // 4
@@ -92,20 +98,31 @@ def test_blocks(shape: tuple[int, int]) -> None:
     assert np.allclose(deviation, logs.std(axis=0), atol=0.06)
 
 
-def test_residual_and_correlations() -> None:
-    plane = noise((64, 80))
-    values = kernels.residual(plane, 16)
+@pytest.mark.parametrize("shape", [(64, 80), (65, 64), (90, 197)])
+def test_correlations_of_the_laplacian(shape: tuple[int, int]) -> None:
+    plane = noise(shape)
     p = plane.astype(int)
     around = p[:-2, 1:-1] + p[2:, 1:-1] + p[1:-1, :-2] + p[1:-1, 2:]
-    assert np.array_equal(values, np.clip(4 * p[1:-1, 1:-1] - around, -16, 16))
-    lags = np.array([(0, 0), (0, 3), (1, -4), (2, 5), (4, 0), (16, 0), (0, 16)])
+    values = np.clip(4 * p[1:-1, 1:-1] - around, -16, 16)
     height, width = values.shape
-    for (down, across), found in zip(lags, kernels.correlations(values, lags), strict=True):
-        total = 0
-        for i in range(height - down):
-            for j in range(max(0, -across), width - max(0, across)):
-                total += int(values[i, j]) * int(values[i + down, j + across])
-        assert found == total
+    expected = []
+    for down, across in kernels.LAGS:
+        upper = values[: height - down, max(0, -across) : width - max(0, across)]
+        lower = values[down:, max(0, across) : width - max(0, -across)]
+        expected.append((upper * lower).sum())
+    assert kernels.correlations(plane, 16).tolist() == expected
+
+
+@pytest.mark.parametrize("shape", [(64, 80), (65, 64)])
+def test_borders(shape: tuple[int, int]) -> None:
+    planes_ = np.stack([noise(shape, seed) for seed in range(3)])
+    found = np.empty((3, 4, 4), np.int64)
+    pixels.borders(planes_, found)
+    for plane, sums in zip(planes_.astype(int), found, strict=True):
+        sides = (plane, plane[::-1], plane.T, plane.T[::-1])
+        for side, steps in zip(sides, sums, strict=True):
+            across = np.abs(np.diff(side[:4], axis=0)).sum(axis=1)
+            assert steps.tolist() == [*across, np.abs(np.diff(side[0])).sum()]
 
 
 def test_colours() -> None:
@@ -115,7 +132,12 @@ def test_colours() -> None:
     rgb[:9] = 0
     rgb[9:14] = 255
     split = planes.planes(rgb)
-    counts = kernels.colours(rgb, split.ycc)
+    counts = np.zeros(sum(pixels.SIZES), np.int64)
+    pixels.colours(split.rgb, split.step, split.ycc, counts)
+    four = np.zeros_like(counts)
+    padded = np.dstack([rgb, np.full(rgb.shape[:2], 77, np.uint8)])
+    pixels.colours(padded.reshape(len(rgb), -1), 4, split.ycc, four)
+    assert np.array_equal(counts, four)
     ends = np.cumsum([256, 256, 256, 3, 24, 16, 16, 12])
     y, cb, cr, products, hue, saturation, value, clips, tones = np.split(counts, ends)
     samples = rgb[::4, ::2].reshape(-1, 3).astype(int)
@@ -146,15 +168,15 @@ def test_colours() -> None:
         assert tones.reshape(8, 3)[tone].tolist() == [there.sum(), *spread]
 
 
+@pytest.mark.parametrize("shape", [(70, 130), (64, 299), (97, 64)])
 @pytest.mark.parametrize("side", [16, 32])
-def test_tile_spectra(side: int) -> None:
-    plane = noise((70, 130))
-    powers = spectrum.tile_powers(plane, side)
+def test_tile_spectra(side: int, shape: tuple[int, int]) -> None:
+    plane = noise(shape)
     window = np.sin(np.pi * np.arange(side) / side) ** 2
     logs, sums, slants = [], [], []
     half = side // 2
-    for i in range(0, 70 - side + 1, side):
-        for j in range(0, 130 - side + 1, side):
+    for i in range(0, shape[0] - side + 1, side):
+        for j in range(0, shape[1] - side + 1, side):
             tile = plane[i : i + side, j : j + side].astype(float)
             power = np.abs(np.fft.fft2((tile - tile.mean()) * np.outer(window, window))) ** 2
             mirror = power[np.arange(0, -side, -1) % side]
@@ -162,9 +184,10 @@ def test_tile_spectra(side: int) -> None:
             logs.append(np.log(mean + 1))
             sums.append(mean)
             slants.append((np.log(power + 1) - np.log(mirror + 1))[1:half, 1:half])
-    mean, deviation = spectrum.mean_and_deviation(powers)
-    assert np.allclose(mean, np.mean(logs, axis=0).ravel(), atol=2e-3)
-    assert np.allclose(deviation, np.std(logs, axis=0).ravel(), atol=2e-3)
+    found = spectrum(plane, side)
+    assert np.allclose(found.mean, np.mean(logs, axis=0).ravel(), atol=1e-5)
+    assert np.allclose(found.deviation, np.std(logs, axis=0).ravel(), atol=1e-5)
+    assert np.allclose(found.power, np.mean(sums, axis=0).ravel(), rtol=1e-5, atol=1e-3)
     grid = np.mean(sums, axis=0)
     smooth = np.zeros((half // 2 + 1, half // 2 + 1))
     for v in range(0, half + 1, 2):
@@ -173,12 +196,24 @@ def test_tile_spectra(side: int) -> None:
                 for dh, b in ((-1, 0.25), (0, 0.5), (1, 0.25)):
                     y, x = (half - abs(half - abs(k)) for k in (v + dv, h + dh))
                     smooth[v // 2, h // 2] += a * b * grid[y, x]
-    assert np.allclose(spectrum.log_of_mean(powers), np.log(smooth + 1).ravel(), atol=2e-3)
-    assert np.allclose(spectrum.slant(powers), np.mean(slants, axis=0).ravel(), atol=5e-3)
+    assert np.allclose(found.log_of_mean(), np.log(smooth + 1).ravel(), atol=1e-5)
+    if side == 16:
+        assert np.allclose(slant(plane), np.mean(slants, axis=0).ravel(), atol=1e-5)
 
 
-def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    plane = noise((200, 180))
-    whole = spectrum.tile_powers(plane, 16)
-    monkeypatch.setattr(spectrum, "CHUNK", 700)
-    assert np.array_equal(whole, spectrum.tile_powers(plane, 16))
+def test_a_flat_plane_has_no_power() -> None:
+    found = spectrum(np.full((70, 90), 201, np.uint8), 32)
+    assert not found.power.any()
+    assert not found.mean.any()
+    assert not found.deviation.any()
+
+
+def test_logs_of_powers() -> None:
+    powers = np.concatenate([[0], np.logspace(-9, 12, 4001)]).astype(np.float32)
+    sums = np.zeros((3, len(powers)))
+    waves.collect(powers, sums)
+    exact = np.log1p(powers.astype(float))
+    assert np.array_equal(sums[0], powers)
+    assert sums[1, 0] == 0
+    assert np.allclose(sums[1], exact, rtol=2e-7, atol=2e-7)
+    assert np.allclose(sums[2], sums[1] ** 2, rtol=1e-14)

@@ -277,7 +277,7 @@ def test_the_temperature_is_that_of_least_loss(scale: float) -> None:
 def test_probabilities_sum_to_one_and_take_the_fold_s_temperature() -> None:
     problem = posed()
     found = attack(problem, WhitenedCentroid())
-    likely = found.answers.log_probabilities()
+    likely = found.answers.likely
     np.testing.assert_allclose(np.exp(likely).sum(axis=1), 1.0, rtol=1e-5)
     folds = problem.folds[found.answers.prompt]
     expected = [found.choices[fold].temperature for fold in folds]
@@ -290,5 +290,5 @@ def test_probabilities_sum_to_one_and_take_the_fold_s_temperature() -> None:
 def test_calibrated_probabilities_of_noise_are_even(identifier: NearestCentroid) -> None:
     samples = arena(5, 20, 3, 10)
     found = attack(Problem.build(samples, knowledge=Knowledge(prompts="other")), identifier)
-    top = np.exp(found.answers.log_probabilities().max(axis=1))
+    top = np.exp(found.answers.likely.max(axis=1))
     assert top.mean() < 0.3

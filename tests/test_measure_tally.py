@@ -64,7 +64,7 @@ def test_exact_figures_are_those_of_all_answers_at_once_in_any_order() -> None:
     tally = tallied(parts[::-1], binned=False)
     expected = one_against_rest(whole.scaled, whole.model, whole.prompt, FOLDS, 0)
     assert values(tally.one_against_rest()) == pytest.approx(values(expected))
-    likely = whole.log_probabilities()
+    likely = whole.likely
     error = calibration_error(likely, whole.model, whole.prompt, PROMPTS, 0)
     assert tally.calibration.error(0).to_dict() == pytest.approx(error.to_dict())
     order = np.argsort(-whole.scores, axis=1)

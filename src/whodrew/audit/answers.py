@@ -18,6 +18,8 @@ from whodrew.measure.intervals import Doubles
 from whodrew.measure.tally import EXACT
 
 Labels = Callable[[Ints], pa.Table]
+#: Rows of a row group of the file.
+ROWS = 65_536
 SHOWN = ["image_id", "path", "prompt_id", "model", "seed"]
 
 
@@ -73,6 +75,7 @@ class AnswerSink:
         self._next = 0
         self._waiting: dict[int, Answered] = {}
         self._kept: dict[int, pa.Table] = {}
+        self._ready: list[pa.Table] = []
 
     def _table(self, found: Answered) -> pa.Table:
         shown = self._labels(self._queries.source[found.rows]).select(SHOWN)
@@ -101,12 +104,21 @@ class AnswerSink:
             )
         for prompt in sorted(self._waiting):
             self._write(self._waiting[prompt])
+        self._flush()
         assert self._writer is not None
         self._writer.close()
         return self._spill
 
     def _write(self, found: Answered) -> None:
-        table = self._table(found)
+        self._ready.append(self._table(found))
+        if sum(map(len, self._ready)) >= ROWS:
+            self._flush()
+
+    def _flush(self) -> None:
+        if not self._ready:
+            return
+        table = pa.concat_tables(self._ready)
+        self._ready = []
         if self._writer is None:
             assert self._spill is not None
             self._spill.parent.mkdir(parents=True, exist_ok=True)

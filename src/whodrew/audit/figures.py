@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -105,12 +105,15 @@ def figures_of(
     # what runs elsewhere sends its tables back
     here = None if is_partitioned() else sinks
 
-    def count(prompts: list[int]) -> Counted:
-        counted = Counted(
+    def nothing() -> Counted:
+        return Counted(
             Tally.zero(models, folds, seed, families=family, practice=practice),
             Named.zero(models, len(folds), seed, family),
             [],
         )
+
+    def count(prompts: list[int]) -> Counted:
+        counted = nothing()
         lock = threading.Lock()
 
         def use(answers: Answers) -> None:
@@ -128,7 +131,9 @@ def figures_of(
         return counted
 
     prompts = np.unique(problem.queries.prompt[problem.asked]).tolist()
-    counted = merged(in_partitions(count, prompts))
+    counted = nothing()
+    for part in in_partitions(count, prompts):
+        counted.merge(part)
     for way, one in counted.tables:
         sinks[way].add(one)
     tally, joint = counted.tally, counted.joint
@@ -172,15 +177,11 @@ class Counted:
     joint: Named
     tables: list[tuple[Shown, Answered]]
 
-
-def merged(parts: Iterator[Counted]) -> Counted:
-    """Returns partitions' counts added up, one partition at a time."""
-    first = next(parts)
-    for other in parts:
-        first.tally.merge(other.tally)
-        first.joint.merge(other.joint)
-        first.tables += other.tables
-    return first
+    def merge(self, other: Counted) -> None:
+        """Adds what another partition gave."""
+        self.tally.merge(other.tally)
+        self.joint.merge(other.joint)
+        self.tables += other.tables
 
 
 def _answered(found: Names, way: Shown, answers: Answers) -> Answered:
@@ -188,7 +189,7 @@ def _answered(found: Names, way: Shown, answers: Answers) -> Answered:
     prompt = int(answers.prompt[0])
     if way == "any":
         answer = answers.scores.argmax(axis=1)
-        sure = np.exp(answers.log_probabilities().max(axis=1).astype(np.float64))
+        sure = np.exp(answers.likely.max(axis=1).astype(np.float64))
         none = np.empty(0)
         return Answered(prompt, answers.rows, answers.model, answer, place, sure, none)
     together = assign(found.problem, answers)

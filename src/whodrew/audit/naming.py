@@ -324,7 +324,7 @@ def _answer(read: list[_Read], known: Gathered, asked: _Asked) -> dict[str, Iden
     limit = threshold(confidence(practice, choice.temperature), DOUBT * asked.false_alarm)
     far = threshold(practice.max(axis=1), (1 - DOUBT) * asked.false_alarm)
     sure = confidence(answers.scores, choice.temperature)
-    likely = np.exp(answers.log_probabilities().astype(np.float64))
+    likely = np.exp(answers.likely.astype(np.float64))
     near = _nearest(problem, answers, known)
     found: dict[str, Identification] = {}
     for index, row in enumerate(answers.rows.tolist()):

@@ -11,7 +11,6 @@ import numpy as np
 import pyarrow as pa
 
 from whodrew.arena import (
-    Decoded,
     ImageError,
     Pixels,
     canonical_form,
@@ -45,9 +44,12 @@ class Same:
 @dataclass(frozen=True)
 class _Loaded:
     at: int
-    identity: str
-    decoded: Decoded
     pixels: Pixels
+    row: dict[str, Any]
+
+    @property
+    def identity(self) -> str:
+        return str(self.row["image_id"])
 
 
 class Worker:
@@ -57,7 +59,8 @@ class Worker:
         images: ``Arena.images``.
         plan: the work.
         known: image_ids that have a vector.
-        encoder: called from several threads at once.
+        encoder: called from several threads at once; on each ``Decoded.view``, read-only and
+            not contiguous, where it has an attribute ``takes_views`` that is true.
         card: what the store holds.
         canonical: side of the canonical form to encode instead, or ``None``.
         folder: the store.
@@ -92,6 +95,7 @@ class Worker:
         #: ``PartBuffer`` makes of it, under names of its own.
         self.part: str | None = None
         self._batch = max(1, int(getattr(encoder, "batch_size", 1)))
+        self._views = bool(getattr(encoder, "takes_views", False))
         self._claimed: set[str] = set()
         self._lock = threading.Lock()
         self._results: dict[int, Bad | Same | None] = {}
@@ -124,11 +128,12 @@ class Worker:
     def _work(self, indices: Sequence[int], buffer: PartBuffer) -> None:
         batch: list[_Loaded] = []
         chosen = self._images.take(pa.array(indices, pa.int64()))
+        labels = chosen.select(["model", "prompt_id", "seed"]).to_pylist()
         for position, data in iter_bytes(chosen):
             if self.stop.is_set():
                 return
             at = indices[position]
-            loaded = self._load(at, data)
+            loaded = self._load(at, labels[position], data)
             size = 0 if isinstance(data, ImageError) else len(data)
             if isinstance(loaded, _Loaded):
                 batch.append(loaded)
@@ -141,7 +146,9 @@ class Worker:
         if batch:
             self._encode(batch, buffer)
 
-    def _load(self, at: int, data: bytes | ImageError) -> _Loaded | Bad | Same:
+    def _load(
+        self, at: int, labels: dict[str, Any], data: bytes | ImageError
+    ) -> _Loaded | Bad | Same:
         if isinstance(data, ImageError):
             return Bad(data.reason)
         identity = image_id(data)
@@ -150,13 +157,25 @@ class Worker:
                 return Same(identity)
             self._claimed.add(identity)
         try:
-            decoded = decode(data)
-            pixels = decoded.pixels
+            image = decode(data)
             if self._canonical is not None:
-                pixels = canonical_form(pixels, self._canonical)
+                pixels = canonical_form(image, self._canonical)
+            else:
+                pixels = image.view if self._views else image.pixels
         except ImageError as error:
             return self._fail(identity, error.reason)
-        return _Loaded(at, identity, decoded, pixels)
+        row = {
+            **labels,
+            "image_id": identity,
+            "path": self._plan.paths[at],
+            "width": image.width,
+            "height": image.height,
+            "format": image.format,
+            "thumbnail": thumbnail_digest(image),
+            "size": _or_none(self._plan.sizes[at]),
+            "mtime_ns": _or_none(self._plan.mtimes[at]),
+        }
+        return _Loaded(at, pixels, row)
 
     def _fail(self, identity: str, reason: str) -> Bad:
         self.failed[identity] = bad = Bad(reason)
@@ -167,7 +186,7 @@ class Worker:
             if isinstance(vector, str):
                 self._results[loaded.at] = self._fail(loaded.identity, vector)
                 continue
-            buffer.add(self._row(loaded), vector)
+            buffer.add(loaded.row, vector)
             self._results[loaded.at] = None
 
     def _vectors(self, batch: list[_Loaded]) -> list[Matrix | str]:
@@ -201,20 +220,6 @@ class Worker:
             f"{self._card.name} gave {given[where]} as number {where}, "
             f"which is not finite in {self._card.dtype}"
         )
-
-    def _row(self, loaded: _Loaded) -> dict[str, Any]:
-        row = self._images.slice(loaded.at, 1).select(["model", "prompt_id", "seed"]).to_pylist()[0]
-        return {
-            **row,
-            "image_id": loaded.identity,
-            "path": self._plan.paths[loaded.at],
-            "width": loaded.decoded.width,
-            "height": loaded.decoded.height,
-            "format": loaded.decoded.format,
-            "thumbnail": thumbnail_digest(loaded.decoded.pixels),
-            "size": _or_none(self._plan.sizes[loaded.at]),
-            "mtime_ns": _or_none(self._plan.mtimes[loaded.at]),
-        }
 
 
 def _or_none(value: np.int64) -> int | None:

@@ -60,10 +60,12 @@ def assign(problem: Problem, answers: Answers) -> Assigned:
     answer = np.full(len(answers.rows), UNKNOWN, dtype=np.int64)
     chances = []
     every = answers.scores if answers.together is None else answers.together
+    prompt, rng = NONE, np.random.default_rng()
     for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
         # images and models in an order of their own, so that ties tell nothing
-        first = order[start]
-        rng = np.random.default_rng([problem.seed, 10, answers.prompt[first], number[first]])
+        if answers.prompt[order[start]] != prompt:
+            prompt = answers.prompt[order[start]]
+            rng = np.random.default_rng([problem.seed, 10, prompt])
         members = rng.permutation(order[start:end])
         pool = rng.permutation(np.unique(answers.model[members]))
         scores = every[np.ix_(members, pool)].astype(np.float64)

@@ -8,7 +8,6 @@ from functools import cached_property, lru_cache
 from typing import Any, Protocol
 
 import numpy as np
-from scipy.special import log_softmax
 
 from whodrew.identify.base import Fitted, Identifier, Option, ScoresTogether
 from whodrew.identify.calibrate import Choice, Rehearsed, choose
@@ -45,10 +44,13 @@ class Answers:
         """(n, M) scores over their temperature: calibrated, up to a constant of the query."""
         return np.asarray(self.scores / self.temperature[:, None])
 
-    def log_probabilities(self) -> Floats:
-        """Returns (n, M) calibrated log-probabilities."""
+    @cached_property
+    def likely(self) -> Floats:
+        """(n, M) calibrated log-probabilities."""
         scaled = self.scores.astype(np.float64) / self.temperature[:, None]
-        return np.asarray(log_softmax(scaled, axis=1), dtype=np.float32)
+        scaled -= scaled.max(axis=1, keepdims=True)
+        scaled -= np.log(np.exp(scaled).sum(axis=1, keepdims=True))
+        return scaled.astype(np.float32)
 
     def take(self, keep: Mask | Ints) -> Answers:
         """Returns some of the answers."""

@@ -80,9 +80,7 @@ class FittedContrastive:
 
     def _fitted(self, *, matched: bool) -> Metric:
         found = self.school.learnt(self.library, self.without, matched=matched)
-        return found.metric(
-            self.library, self.frame, self.without, self.school.training, matched=matched
-        )
+        return found.metric(self.library, self.frame, self.without, self.school.training)
 
     def score(self, block: Block, options: tuple[Option, ...]) -> Floats:
         """Returns (options, n, M) minus half the squared distances of projections.

@@ -30,7 +30,6 @@ class Training:
 
     Attributes:
         strength: s of the metric: references a dimension that the ridge is worth at first.
-        mix: what R is about under matched knowledge, as ``Library.covariance`` takes it.
         temperature: of the contrastive loss.
         rate: step of AdamW.
         decay: its weight decay, toward the untrained whitening.
@@ -45,10 +44,9 @@ class Training:
         seed: seeds parts, images and views.
     """
 
-    strength: float = 0.03
-    mix: float = 0.5
-    temperature: float = 0.1
-    rate: float = 0.1
+    strength: float = 0.1
+    temperature: float = 0.5
+    rate: float = 0.05
     decay: float = 0.01
     steps: int = 30
     check: int = 5
@@ -154,12 +152,9 @@ class Learnt:
         frame: Frame,
         without: frozenset[int],
         training: Training,
-        *,
-        matched: bool,
     ) -> Metric:
         """Returns the metric fitted without some prompts, ridges as learnt."""
-        mix = training.mix if matched else 1.0
-        whole = untrained(library, frame, without, self.moved, strength=training.strength, mix=mix)
+        whole = untrained(library, frame, without, self.moved, training.strength)
         return replace(whole, logs=self.logs[frame.kept])
 
 
@@ -314,9 +309,8 @@ def _part(
         chosen.append(rows)
     rows = np.concatenate(chosen)
     moved = movements(library, without, training.seed)
-    mix = training.mix if matched else 1.0
     return Part(
-        metric=untrained(library, frame, without, moved, strength=training.strength, mix=mix),
+        metric=untrained(library, frame, without, moved, training.strength),
         kept=frame.kept,
         effects=frame.effects,
         known=np.flatnonzero(frame.known),

@@ -108,9 +108,7 @@ def untrained(
     frame: Frame,
     without: frozenset[int],
     moved: Matrix,
-    *,
     strength: float,
-    mix: float,
 ) -> Metric:
     """Returns the metric at c = 0.
 
@@ -120,9 +118,8 @@ def untrained(
         without: prompts left out.
         moved: ``movements`` without the same prompts, or more.
         strength: s, references a dimension that the ridge is worth.
-        mix: what R is about, as ``Library.covariance`` takes it.
     """
-    covariance = library.covariance(frame, without, mix)
+    covariance = library.covariance(frame, without, 1.0)
     if isinstance(covariance, ThinCovariance):
         spread = covariance.axes * np.sqrt(covariance.variances).astype(np.float32)
         base = spread @ spread.T

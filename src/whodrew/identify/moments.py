@@ -143,12 +143,15 @@ class Moments:
         counted = count[:, None] * state.links
         state.weight = state.links.T @ counted
 
-        inner = vectors - cells.astype(np.float32)[model]
-        state.deviation = np.einsum("ij,ij->j", inner, inner).astype(np.float64) + np.einsum(
-            "ij,ij->j", pull, apart
-        )
+        between_cells = np.einsum("ij,ij->j", pull, apart)
         state.within_freedom = int(count.sum()) - len(present)
-        if scatter:
+        if not scatter:
+            held = np.einsum("ij,ij->j", cells, state.total)
+            state.deviation = np.maximum(state.square - held, 0.0) + between_cells
+        else:
+            inner = vectors - cells.astype(np.float32)[model]
+            within = np.einsum("ij,ij->j", inner, inner).astype(np.float64)
+            state.deviation = within + between_cells
             if state.within_freedom:
                 state.within = (inner.T @ inner).astype(precision)
             between = pull[present].T.astype(precision) @ apart[present].astype(precision)

@@ -91,7 +91,7 @@ class Tally:
         chances = 1.0 / np.maximum(finite.sum(axis=1), 1)
         answer = answers.scores.argmax(axis=1)
         gaps = by_prompt(margins(answers), answers.prompt, prompts)
-        likely = answers.log_probabilities()
+        likely = answers.likely
         binned = None if self.targets is None else self.targets.counted(answers)
         with lock:
             self.named.update(answers.prompt, answers.model, answer, chances)

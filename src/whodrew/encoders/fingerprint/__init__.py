@@ -24,6 +24,9 @@ CARD = EncoderCard(
 class Fingerprint:
     """Measures native pixels; equal pixels give equal vectors, whatever the batch or process."""
 
+    takes_views = True
+    """``encode`` reads pixels where they are: four bytes apart as well as three, read-only."""
+
     @property
     def card(self) -> EncoderCard:
         """The card of what ``encode`` computes."""

@@ -7,9 +7,11 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from whodrew.encoders.fingerprint import kernels, spectrum
-from whodrew.encoders.fingerprint.kernels import CLIPS, HUES, STEPS, TONES
+from whodrew.encoders.fingerprint import kernels, pixels
+from whodrew.encoders.fingerprint.kernels import LAGS
+from whodrew.encoders.fingerprint.pixels import LINES, TONES
 from whodrew.encoders.fingerprint.planes import Planes
+from whodrew.encoders.fingerprint.spectrum import slant, spectrum
 
 Reals = npt.NDArray[np.float64]
 Longs = npt.NDArray[np.int64]
@@ -47,10 +49,7 @@ def _patterns(planes: Planes) -> Reals:
     return np.concatenate(out)
 
 
-_N, _K = np.meshgrid(np.arange(8), np.arange(8))
-_COSINES = np.where(_K == 0, np.sqrt(1 / 8), 0.5) * np.cos(np.pi * (2 * _N + 1) * _K / 16)
-BASIS = np.round(_COSINES * 4096).astype(np.int32)
-LOGS = np.round(np.log(np.arange(8400) / 8 + 0.25) * 1024).astype(np.int32)
+LOGS = np.round(np.log(np.arange(8400) / 8 + 0.25) * 1024).astype(np.int16)
 
 
 def block_sums(plane: npt.NDArray[np.uint8]) -> Reals:
@@ -60,7 +59,7 @@ def block_sums(plane: npt.NDArray[np.uint8]) -> Reals:
         Array (3, 64): mean of c², mean of log(|c| + 1/4), and the deviation of that log.
     """
     n = (plane.shape[0] // 8) * (plane.shape[1] // 8)
-    energy, first, second = kernels.blocks(plane, BASIS, LOGS) / n
+    energy, first, second = kernels.blocks(plane, LOGS) / n
     mean = first / 1024
     variance = np.maximum(second / 1024**2 - mean * mean, 0)
     return np.stack([energy / 64, mean, np.sqrt(variance)])
@@ -74,28 +73,22 @@ def _blocks(planes: Planes) -> Reals:
 
 def _spectrum(planes: Planes) -> Reals:
     """Luma: how each frequency's log power varies from tile to tile, and what it is on average."""
-    native = spectrum.tile_powers(planes.luma[0], 32)
-    half = spectrum.tile_powers(planes.luma[1], 16)
-    return np.concatenate(
-        [
-            spectrum.mean_and_deviation(native)[1],
-            spectrum.log_of_mean(native),
-            spectrum.slant(half),
-        ]
-    )
+    native = spectrum(planes.luma[0], 32)
+    return np.concatenate([native.deviation, native.log_of_mean(), slant(planes.luma[1])])
 
 
 def _spectrum_chroma(planes: Planes) -> Reals:
     """Cb and Cr at half size: mean and deviation over tiles of each frequency's log power."""
-    powers = [spectrum.tile_powers(plane, 16) for plane in planes.chroma]
-    return np.concatenate([part for p in powers for part in spectrum.mean_and_deviation(p)])
+    blue, red = (spectrum(plane, 16) for plane in planes.chroma)
+    return np.concatenate([blue.mean, blue.deviation, red.mean, red.deviation])
 
 
 def colour(planes: Planes) -> tuple[Reals, Reals, Reals]:
     """Histograms and moments of colour; how much is clipped; spread of colour by tone."""
-    counts = kernels.colours(planes.rgb, planes.ycc)
-    ends = np.cumsum([768, 3, HUES, STEPS, STEPS, 3 * CLIPS])
-    channels, products, hue, saturation, value, clips, tones = np.split(counts, ends)
+    counts = np.zeros(sum(pixels.SIZES), np.int64)
+    pixels.colours(planes.rgb, planes.step, planes.ycc, counts)
+    parts = np.split(counts, np.cumsum(pixels.SIZES)[:-1])
+    channels, products, hue, saturation, value, clips, tones = parts
     n = int(channels[:256].sum())
     shares = np.sqrt(np.concatenate([hue, saturation, value]) / n)
 
@@ -110,39 +103,33 @@ def colour(planes: Planes) -> tuple[Reals, Reals, Reals]:
     related = [c / (scale[a] * scale[b]) for c, (a, b) in zip(joint, pairs, strict=True)]
     moments = [mean, np.log(scale), third / scale**3, fourth / scale**4, related]
 
-    pixels, blue, red = tones.reshape(TONES, 3).T
+    many, blue, red = tones.reshape(TONES, 3).T
     # A tone that hardly occurs says nothing: two pixels in a thousand of no colour are added.
-    spread = np.sqrt(np.stack([blue, red]) / (pixels + 0.002 * n) + 0.5)
+    spread = np.sqrt(np.stack([blue, red]) / (many + 0.002 * n) + 0.5)
     return np.concatenate([shares, *moments]), np.log(clips / n + RARE), spread.ravel()
 
 
 LIMIT = 16
 """Residuals are clipped to ±LIMIT: what matters is grain, not the edges of things."""
-_NEAR = [(down, across) for down in range(5) for across in range(-4, 5) if (down, across) > (0, 0)]
-_FAR = [(0, far) for far in (6, 8, 12, 16)] + [(far, 0) for far in (6, 8, 12, 16)]
-LAGS = np.array([*_NEAR, *_FAR], np.int64)
 
 
 def _autocorrelation(planes: Planes) -> Reals:
     """Correlation of luma's Laplacian residual with itself, moved: upsampling leaves steps."""
-    values = kernels.residual(planes.luma[0], LIMIT)
-    sums = kernels.correlations(values, np.vstack([[[0, 0]], LAGS]))
-    height, width = values.shape
+    sums = kernels.correlations(planes.luma[0], LIMIT)
+    height, width = planes.luma[0].shape
     down, across = np.abs(LAGS).T
-    power = sums[0] / (height * width) + 0.1
-    found: Reals = sums[1:] / ((height - down) * (width - across)) / power
+    means = sums / ((height - 2 - down) * (width - 2 - across))
+    found: Reals = means[1:] / (means[0] + 0.1)
     return found
 
 
 def _borders(planes: Planes) -> Reals:
     """Log mean steps across the outermost four lines of each side, and along the first."""
-    out = []
-    for plane in planes.ycc:
-        for side in (plane, plane[::-1], plane.T, plane.T[::-1]):
-            lines = side[:4].astype(np.int32)
-            out += [np.abs(lines[k + 1] - lines[k]).mean() for k in range(3)]
-            out.append(np.abs(np.diff(lines[0])).mean())
-    found: Reals = np.log(np.array(out) + 0.2)
+    sums = np.empty((3, 4, LINES), np.int64)
+    pixels.borders(planes.ycc, sums)
+    _, height, width = planes.ycc.shape
+    along = np.array([width, width, height, height])[:, None] - np.array([0, 0, 0, 1])
+    found: Reals = np.log(sums / along + 0.2).ravel()
     return found
 
 

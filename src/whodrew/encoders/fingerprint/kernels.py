@@ -1,81 +1,20 @@
-"""Compiled passes over the pixels. All arithmetic is on integers, hence exact everywhere."""
+"""Compiled passes over planes. All arithmetic is on integers, hence exact everywhere."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
-from whodrew.encoders.fingerprint.jit import compiled
+from whodrew.encoders.fingerprint.jit import called, compiled, inlined
 
 Bytes = npt.NDArray[np.uint8]
 Shorts = npt.NDArray[np.int16]
 Ints = npt.NDArray[np.int32]
+Words = npt.NDArray[np.uint64]
 Longs = npt.NDArray[np.int64]
+Four = tuple[np.int32, np.int32, np.int32, np.int32]
 
-HUES, STEPS, TONES = 24, 16, 8
-"""Bins of hue, of saturation and value, and of luma (for the spread of colour by tone)."""
-
-CLIPS = 4
-"""Counts a channel: values at most 0, at most 4, at least 251, at least 255."""
-
-
-@compiled("void(Array(uint8, 3, 'C', readonly=True), uint8[:, :, ::1])")
-def split(rgb: Bytes, out: Bytes) -> None:
-    """Converts RGB to Y, Cb, Cr (ITU-R BT.601, full range, as in JPEG).
-
-    Args:
-        rgb: (height, width, 3).
-        out: (3, height, width), overwritten.
-    """
-    height, width, _ = rgb.shape
-    for i in range(height):
-        row = rgb[i].reshape(3 * width)
-        y, cb, cr = out[0, i], out[1, i], out[2, i]
-        for j in range(width):
-            # Unsigned indices spare the test for counting from the end, which keeps loops from
-            # vector registers; casts keep numba from widening every sum to 64 bits.
-            at = np.uint64(3 * j)
-            r = np.int32(row[at])
-            g = np.int32(row[at + np.uint64(1)])
-            b = np.int32(row[at + np.uint64(2)])
-            y[j] = np.int32(19595 * r + 38470 * g + 7471 * b + 32768) >> 16
-            cb[j] = np.int32(-11059 * r - 21709 * g + 32768 * b + 8421375) >> 16
-            cr[j] = np.int32(32768 * r - 27439 * g - 5329 * b + 8421375) >> 16
-
-
-@compiled("int64[::1](uint8[:, ::1], uint8[:, ::1])")
-def halve(plane: Bytes, out: Bytes) -> Longs:
-    """Averages 2×2 pixels, rounding half up; an odd last row or column is left out.
-
-    Args:
-        plane: (height, width).
-        out: (height // 2, width // 2), overwritten.
-
-    Returns:
-        Array (2,): sums of the second and fourth powers of what each pixel differs by from its
-        average.
-    """
-    second, fourth = np.int64(0), np.int64(0)
-    for i in range(out.shape[0]):
-        upper = plane[2 * i]
-        lower = plane[2 * i + 1]
-        row = out[i]
-        for j in range(out.shape[1]):
-            at = np.uint64(2 * j)
-            a = np.int32(upper[at])
-            b = np.int32(upper[at + np.uint64(1)])
-            c = np.int32(lower[at])
-            d = np.int32(lower[at + np.uint64(1)])
-            mean = np.int32(np.int32(a + b + c + d + 2) >> 2)
-            row[j] = mean
-            # At most 192 from the mean, and then three pixels are near it: 32 bits hold both.
-            a = np.int32(np.int32(a - mean) * np.int32(a - mean))
-            b = np.int32(np.int32(b - mean) * np.int32(b - mean))
-            c = np.int32(np.int32(c - mean) * np.int32(c - mean))
-            d = np.int32(np.int32(d - mean) * np.int32(d - mean))
-            second += np.int32(a + b + c + d)
-            fourth += np.int32(a * a + b * b + c * c + d * d)
-    return np.array([second, fourth])
+# Casts keep numba from widening every sum to 64 bits: twice as many fit a vector.
 
 
 @compiled("int64[::1](uint8[:, ::1], int64)")
@@ -132,266 +71,239 @@ def patterns(plane: Bytes, radius: int) -> Longs:
     return out
 
 
-@compiled("int16[:, ::1](uint8[:, ::1], int64)")
-def residual(plane: Bytes, limit: int) -> Shorts:
-    """Four times each inner pixel less its four neighbours, clipped to ±limit.
+ACROSS, DOWN = 4, 4
+"""Lags of every kind, up to these."""
+
+MARGIN = 16
+"""The longest lag along an axis."""
+
+LAGS = np.array(
+    [
+        *((0, across) for across in range(ACROSS + 1)),
+        *((down, across) for down in range(1, DOWN + 1) for across in range(-ACROSS, ACROSS + 1)),
+        *((0, far) for far in (6, 8, 12, MARGIN)),
+        *((far, 0) for far in (6, 8, 12, MARGIN)),
+    ],
+    np.int64,
+)
+"""Rows down and columns across of what ``correlations`` gives."""
+
+
+@called
+def nine(here: Shorts, there: Shorts, starts: tuple[int, ...], sums: Longs) -> None:
+    """Adds the sums of products of a row with nine parts of a row, which begin at ``starts``."""
+    n = len(here)
+    a, b, c = there[starts[0] :], there[starts[1] :], there[starts[2] :]
+    d, e, f = there[starts[3] :], there[starts[4] :], there[starts[5] :]
+    g, h, i = there[starts[6] :], there[starts[7] :], there[starts[8] :]
+    p = q = r = s = t = u = v = w = x = np.int32(0)
+    for j in range(n):
+        one = np.int32(here[j])
+        p = np.int32(p + np.int32(one * np.int32(a[j])))
+        q = np.int32(q + np.int32(one * np.int32(b[j])))
+        r = np.int32(r + np.int32(one * np.int32(c[j])))
+        s = np.int32(s + np.int32(one * np.int32(d[j])))
+        t = np.int32(t + np.int32(one * np.int32(e[j])))
+        u = np.int32(u + np.int32(one * np.int32(f[j])))
+        v = np.int32(v + np.int32(one * np.int32(g[j])))
+        w = np.int32(w + np.int32(one * np.int32(h[j])))
+        x = np.int32(x + np.int32(one * np.int32(i[j])))
+    for k, total in enumerate((p, q, r, s, t, u, v, w, x)):
+        sums[k] += total
+
+
+@called
+def four(here: Shorts, a: Shorts, b: Shorts, c: Shorts, d: Shorts, sums: Longs) -> None:
+    """Adds the sums of products of a row with four rows."""
+    p = q = r = s = np.int32(0)
+    for j in range(len(here)):
+        one = np.int32(here[j])
+        p = np.int32(p + np.int32(one * np.int32(a[j])))
+        q = np.int32(q + np.int32(one * np.int32(b[j])))
+        r = np.int32(r + np.int32(one * np.int32(c[j])))
+        s = np.int32(s + np.int32(one * np.int32(d[j])))
+    for k, total in enumerate((p, q, r, s)):
+        sums[k] += total
+
+
+@called
+def residual(above: Bytes, row: Bytes, below: Bytes, limit: int, out: Shorts) -> None:
+    """Four times each inner pixel of a row less its four neighbours, clipped to ±limit."""
+    least, most = np.int16(-limit), np.int16(limit)
+    n = len(out)
+    up, down, left, right, here = above[1:], below[1:], row[:n], row[2:], row[1:]
+    for j in range(n):
+        around = np.int16(up[j]) + np.int16(down[j]) + np.int16(left[j]) + np.int16(right[j])
+        out[j] = min(max(np.int16(4 * np.int16(here[j]) - around), least), most)
+
+
+@compiled("int64[::1](uint8[:, ::1], int64)")
+def correlations(plane: Bytes, limit: int) -> Longs:
+    """Correlates the clipped Laplacian of a plane with itself, moved by ``LAGS``.
 
     Args:
         plane: (height, width), both at least 3.
-        limit: the largest size kept; edges of things count no more than that.
+        limit: ``residual``'s, up to 64, so that the sum over a row fits 32 bits.
 
     Returns:
-        Array (height - 2, width - 2).
+        Array (49,) of sums of products over all places where both pixels exist. Time
+        O(49 × pixels).
     """
-    height, width = plane.shape
-    out = np.empty((height - 2, width - 2), np.int16)
-    for i in range(height - 2):
-        above = plane[i]
-        row = plane[i + 1]
-        below = plane[i + 2]
-        for j in range(width - 2):
-            value = np.int32(row[j + 1]) * 4 - above[j + 1] - below[j + 1] - row[j] - row[j + 2]
-            out[i, j] = min(max(value, -limit), limit)
-    return out
-
-
-@compiled("int64[::1](int16[:, ::1], int64[:, ::1])")
-def correlations(values: Shorts, lags: Longs) -> Longs:
-    """Sums of products of a plane with itself, moved.
-
-    Args:
-        values: (height, width), sizes up to 64, so that a row's sum fits 32 bits.
-        lags: (n, 2), rows down (not negative) and columns across, both below the plane's sides.
-
-    Returns:
-        Array (n,) of sums over all places where both pixels exist. Time O(n × pixels).
-    """
-    height, width = values.shape
-    out = np.zeros(len(lags), np.int64)
+    height, width = plane.shape[0] - 2, plane.shape[1] - 2
     # Zeros around add nothing, and rows of whole vectors leave no rest to sum one by one.
-    margin = np.int64(0)
-    for k in range(len(lags)):
-        margin = max(margin, abs(lags[k, 1]))
-    whole = (width + 63) // 64 * 64
-    padded = np.zeros((height, whole + 2 * margin), np.int16)
-    padded[:, margin : margin + width] = values
+    n = (width + 63) // 64 * 64
+    rows = np.zeros((2 * MARGIN, n + 2 * MARGIN), np.int16)
+    level = np.zeros(9, np.int64)
+    near = np.zeros((DOWN, 9), np.int64)
+    far = np.zeros(4, np.int64)
     for i in range(height):
-        here = padded[i, margin : margin + whole]
-        for k in range(len(lags)):
-            down, across = lags[k, 0], lags[k, 1]
-            if i + down < height:
-                there = padded[i + down, margin + across : margin + across + whole]
-                total = np.int32(0)
-                for j in range(whole):
-                    # Casts keep the sum at 32 bits: twice as many fit a vector.
-                    total = np.int32(total + np.int32(np.int32(here[j]) * np.int32(there[j])))
-                out[k] += total
-    return out
+        line = rows[i % (2 * MARGIN)]
+        residual(plane[i], plane[i + 1], plane[i + 2], limit, line[MARGIN : MARGIN + width])
+        here = line[MARGIN : MARGIN + n]
+        nine(here, line[MARGIN:], (0, 1, 2, 3, 4, 6, 8, 12, 16), level)
+        for down in range(1, DOWN + 1):
+            there = rows[(i - down) % (2 * MARGIN)][MARGIN - ACROSS :]
+            nine(here, there, (8, 7, 6, 5, 4, 3, 2, 1, 0), near[down - 1])
+        a, b = rows[(i - 6) % (2 * MARGIN)], rows[(i - 8) % (2 * MARGIN)]
+        c, d = rows[(i - 12) % (2 * MARGIN)], rows[(i - 16) % (2 * MARGIN)]
+        four(here, a[MARGIN:], b[MARGIN:], c[MARGIN:], d[MARGIN:], far)
+    return np.concatenate((level[:5], near.ravel(), level[5:], far))
 
 
-@compiled("void(uint8[:, ::1], int64, int32[:, ::1], int16[:, :, ::1], int16[:, :, ::1])")
-def upright(plane: Bytes, top: int, basis: Ints, pixels: Shorts, half: Shorts) -> None:
+# The orthonormal cosine transform of 8, times 4096: 2048 · cos(k·pi/16), and what 0 and 4 have.
+E0 = np.int32(np.round(4096 * np.sqrt(1 / 8)))
+O1, E2, O3, O5, E6, O7 = (
+    np.int32(np.round(2048 * np.cos(np.pi * k / 16))) for k in (1, 2, 3, 5, 6, 7)
+)
+
+
+@inlined
+def even(a: np.int32, b: np.int32, c: np.int32, d: np.int32) -> Four:
+    """Coefficients 0, 2, 4, 6 of sums of what lies alike about the middle, outermost first."""
+    p, q, r, s = np.int32(a + d), np.int32(b + c), np.int32(a - d), np.int32(b - c)
+    return (
+        np.int32(E0 * np.int32(p + q)),
+        np.int32(np.int32(E2 * r) + np.int32(E6 * s)),
+        np.int32(E0 * np.int32(p - q)),
+        np.int32(np.int32(E6 * r) - np.int32(E2 * s)),
+    )
+
+
+@inlined
+def odd(a: np.int32, b: np.int32, c: np.int32, d: np.int32) -> Four:
+    """Coefficients 1, 3, 5, 7 of differences of what lies alike about the middle."""
+    p, q, r, s = np.int32(O1 * a), np.int32(O3 * a), np.int32(O5 * a), np.int32(O7 * a)
+    t, u, v, w = np.int32(O3 * b), np.int32(O7 * b), np.int32(O1 * b), np.int32(O5 * b)
+    return (
+        np.int32(np.int32(p + t) + np.int32(np.int32(O5 * c) + np.int32(O7 * d))),
+        np.int32(np.int32(q - u) - np.int32(np.int32(O1 * c) + np.int32(O5 * d))),
+        np.int32(np.int32(r - v) + np.int32(np.int32(O7 * c) + np.int32(O3 * d))),
+        np.int32(np.int32(s - w) + np.int32(np.int32(O3 * c) - np.int32(O1 * d))),
+    )
+
+
+@called
+def upright(words: Words, half: Shorts) -> None:
     """Transforms the columns of a row of blocks.
 
     Args:
-        plane: (height, width).
-        top: the first of the eight rows.
-        basis: (8, 8), the transform.
-        pixels: (8, 8, blocks), room to work in.
-        half: (8, 8, blocks), overwritten: by frequency, column of the block, block.
+        words: (8, blocks): a block's row of eight bytes is one word (of little-endian machines),
+            since shifting words takes pixels apart in vector registers.
+        half: (8, 8, blocks), flat, overwritten with 16 × the result: by frequency, column of the
+            block, block.
     """
-    wide = half.shape[2]
-    bytes_ = np.empty((2, 8 * wide), np.uint8)
-    # A block's row of eight bytes is one word (of little-endian machines): shifting words takes
-    # pixels apart in vector registers.
-    upper, lower = bytes_[0].view(np.uint64), bytes_[1].view(np.uint64)
-    for n in range(4):
-        # Cosines are even or odd about the middle: sums and differences halve the products.
-        bytes_[0] = plane[top + n, : 8 * wide]
-        bytes_[1] = plane[top + 7 - n, : 8 * wide]
-        for m in range(8):
-            plus, minus = pixels[2 * n, m], pixels[2 * n + 1, m]
-            shift = np.uint64(8 * m)
-            for b in range(wide):
-                one = np.int32((upper[b] >> shift) & np.uint64(255))
-                two = np.int32((lower[b] >> shift) & np.uint64(255))
-                plus[b] = one + two - 256
-                minus[b] = one - two
-    for k in range(8):
-        part = k % 2
-        w0, w1, w2, w3 = basis[k, 0], basis[k, 1], basis[k, 2], basis[k, 3]
-        for m in range(8):
-            p0, p1 = pixels[part, m], pixels[2 + part, m]
-            p2, p3 = pixels[4 + part, m], pixels[6 + part, m]
-            row = half[k, m]
-            for b in range(wide):
-                total = np.int32(w0 * np.int32(p0[b]) + w1 * np.int32(p1[b]))
-                total += np.int32(w2 * np.int32(p2[b]) + w3 * np.int32(p3[b]) + 128)
-                row[b] = np.int32(total) >> 8
+    # Not words.shape[1], which might be negative for all LLVM knows: nothing is vectorised then.
+    n = len(half) // 64
+    a, b, c, d, e, f, g, h = (
+        words[0], words[1], words[2], words[3], words[4], words[5], words[6], words[7]
+    )  # fmt: skip
+    byte = np.uint64(255)
+    for column in range(8):
+        shift = np.uint64(8 * column)
+        for block in range(n):
+            p, w = np.int32((a[block] >> shift) & byte), np.int32((h[block] >> shift) & byte)
+            q, v = np.int32((b[block] >> shift) & byte), np.int32((g[block] >> shift) & byte)
+            r, u = np.int32((c[block] >> shift) & byte), np.int32((f[block] >> shift) & byte)
+            s, t = np.int32((d[block] >> shift) & byte), np.int32((e[block] >> shift) & byte)
+            c0, c2, c4, c6 = even(
+                np.int32(p + w - 256), np.int32(q + v - 256),
+                np.int32(r + u - 256), np.int32(s + t - 256),
+            )  # fmt: skip
+            c1, c3, c5, c7 = odd(np.int32(p - w), np.int32(q - v), np.int32(r - u), np.int32(s - t))
+            at = column * n + block
+            half[at] = np.int32(c0 + 128) >> 8
+            half[at + 8 * n] = np.int32(c1 + 128) >> 8
+            half[at + 16 * n] = np.int32(c2 + 128) >> 8
+            half[at + 24 * n] = np.int32(c3 + 128) >> 8
+            half[at + 32 * n] = np.int32(c4 + 128) >> 8
+            half[at + 40 * n] = np.int32(c5 + 128) >> 8
+            half[at + 48 * n] = np.int32(c6 + 128) >> 8
+            half[at + 56 * n] = np.int32(c7 + 128) >> 8
 
 
-@compiled("int64[:, ::1](uint8[:, ::1], int32[:, ::1], int32[::1])")
-def blocks(plane: Bytes, basis: Ints, logs: Ints) -> Longs:
+@called
+def level(half: Shorts, sizes: Shorts) -> None:
+    """Transforms one frequency of the columns along the row.
+
+    Args:
+        half: (8, blocks), flat, from ``upright``.
+        sizes: (8, blocks), flat, overwritten with 8 × |coefficient|, rounded.
+    """
+    n = len(sizes) // 8
+    for at in range(n):
+        p, w = np.int32(half[at]), np.int32(half[at + 7 * n])
+        q, v = np.int32(half[at + n]), np.int32(half[at + 6 * n])
+        r, u = np.int32(half[at + 2 * n]), np.int32(half[at + 5 * n])
+        s, t = np.int32(half[at + 3 * n]), np.int32(half[at + 4 * n])
+        c0, c2, c4, c6 = even(np.int32(p + w), np.int32(q + v), np.int32(r + u), np.int32(s + t))
+        c1, c3, c5, c7 = odd(np.int32(p - w), np.int32(q - v), np.int32(r - u), np.int32(s - t))
+        sizes[at] = abs(np.int32(np.int32(c0 + 4096) >> 13))
+        sizes[at + n] = abs(np.int32(np.int32(c1 + 4096) >> 13))
+        sizes[at + 2 * n] = abs(np.int32(np.int32(c2 + 4096) >> 13))
+        sizes[at + 3 * n] = abs(np.int32(np.int32(c3 + 4096) >> 13))
+        sizes[at + 4 * n] = abs(np.int32(np.int32(c4 + 4096) >> 13))
+        sizes[at + 5 * n] = abs(np.int32(np.int32(c5 + 4096) >> 13))
+        sizes[at + 6 * n] = abs(np.int32(np.int32(c6 + 4096) >> 13))
+        sizes[at + 7 * n] = abs(np.int32(np.int32(c7 + 4096) >> 13))
+
+
+@compiled("int64[:, ::1](uint8[:, ::1], int16[::1])")
+def blocks(plane: Bytes, logs: Shorts) -> Longs:
     """Sums over the 8×8 blocks of a plane, for each coefficient of their cosine transform.
 
     Args:
         plane: (height, width), both at least 8; a rest that fills no block is left out.
-        basis: (8, 8), the orthonormal transform times 4096.
         logs: table from |coefficient| × 8 to its scaled logarithm.
 
     Returns:
         Array (3, 64): sums of squares (of 8 × coefficient), of logs and of squared logs.
-        Time O(16 × pixels).
+        Time O(11 × pixels).
     """
     high, wide = plane.shape[0] // 8, plane.shape[1] // 8
-    pixels = np.empty((8, 8, wide), np.int16)
-    half = np.empty((8, 8, wide), np.int16)
-    line = np.empty(wide, np.int32)
-    found = np.empty(wide, np.int32)
-    table = logs.astype(np.int16)
+    rows = np.empty((8, 8 * wide), np.uint8)
+    words = rows.view(np.uint64)
+    half = np.empty(64 * wide, np.int16)
+    sizes = np.empty(8 * wide, np.int16)
+    found = np.empty(8 * wide, np.int16)
     out = np.zeros((3, 64), np.int64)
     for i in range(high):
-        upright(plane, 8 * i, basis, pixels, half)
+        for y in range(8):
+            source, target = plane[8 * i + y], rows[y]
+            for x in range(8 * wide):
+                target[x] = source[x]
+        upright(words, half)
         for k in range(8):
-            for m in range(4):
-                one_row, two_row = half[k, m], half[k, 7 - m]
-                for b in range(wide):
-                    one, two = one_row[b], two_row[b]
-                    one_row[b] = one + two
-                    two_row[b] = one - two
+            level(half[8 * k * wide : 8 * (k + 1) * wide], sizes)
+            for j in range(8 * wide):
+                found[j] = logs[np.uint64(sizes[j])]
             for q in range(8):
-                w0, w1, w2, w3 = basis[q, 0], basis[q, 1], basis[q, 2], basis[q, 3]
-                if q % 2 == 0:
-                    h0, h1, h2, h3 = half[k, 0], half[k, 1], half[k, 2], half[k, 3]
-                else:
-                    h0, h1, h2, h3 = half[k, 7], half[k, 6], half[k, 5], half[k, 4]
-                for b in range(wide):
-                    total = np.int32(w0 * np.int32(h0[b]) + w1 * np.int32(h1[b]))
-                    total += np.int32(w2 * np.int32(h2[b]) + w3 * np.int32(h3[b]) + 4096)
-                    line[b] = abs(np.int32(np.int32(total) >> 13))
-                for b in range(wide):
-                    found[b] = table[np.uint64(line[b])]
+                size, log = sizes[q * wide : (q + 1) * wide], found[q * wide : (q + 1) * wide]
                 energy, first, second = np.int64(0), np.int64(0), np.int64(0)
-                for b in range(wide):
-                    size = line[b]
-                    log = found[b]
-                    energy += np.int32(size * size)
-                    first += log
-                    second += np.int32(log * log)
+                for block in range(wide):
+                    energy += np.int32(np.int32(size[block]) * np.int32(size[block]))
+                    first += log[block]
+                    second += np.int32(np.int32(log[block]) * np.int32(log[block]))
                 out[0, 8 * k + q] += energy
                 out[1, 8 * k + q] += first
                 out[2, 8 * k + q] += second
     return out
-
-
-@compiled("void(int32[:, ::1], uint8[:, ::1])")
-def shades(colour: Ints, bins: Bytes) -> None:
-    """Writes the bins (3, n) of hue, saturation and value of R, G, B (3, n).
-
-    The bin of hue is HUES where saturation does not exceed a tenth.
-    """
-    r, g, b = colour[0], colour[1], colour[2]
-    hue_bin, saturation_bin, value_bin = bins[0], bins[1], bins[2]
-    for j in range(len(hue_bin)):
-        red, green, blue = r[j], g[j], b[j]
-        top = max(red, green, blue)
-        spread = np.int32(top - min(red, green, blue))
-        # The quotients are whole or at least 1/255 from it, and at most 256: rounding to
-        # 24 bits never takes one past a whole number, so that these floors are exact.
-        saturation = np.int32(np.float32(spread * 255) / np.float32(max(top, np.int32(1))))
-        saturation_bin[j] = saturation >> 4
-        value_bin[j] = top >> 4
-        # Six sectors of 256 steps; the floor keeps the sectors even below zero.
-        if top == red:
-            ahead, sector = np.int32(green - blue), np.int32(1536)
-        elif top == green:
-            ahead, sector = np.int32(blue - red), np.int32(512)
-        else:
-            ahead, sector = np.int32(red - green), np.int32(1024)
-        step = np.floor(np.float32(np.int32(ahead * 256)) / np.float32(max(spread, np.int32(1))))
-        hue = np.int32(np.int32(step) + sector)
-        hue = np.int32(hue - 1536) if hue >= 1536 else hue
-        hue_bin[j] = hue >> 6 if saturation > 25 else HUES
-
-
-@compiled("int64[::1](Array(uint8, 3, 'C', readonly=True), uint8[:, :, ::1])")
-def colours(rgb: Bytes, ycc: Bytes) -> Longs:
-    """Counts colours on every second pixel of every fourth row.
-
-    Args:
-        rgb: (height, width, 3).
-        ycc: (3, height, width), the same image as Y, Cb, Cr.
-
-    Returns:
-        Array of 256 × 3 counts of Y, Cb and Cr, sums of the products Y·Cb, Y·Cr and Cb·Cr, then
-        counts of hue (where saturation exceeds a tenth), saturation, value, clipped channels,
-        and for each tone of Y its pixels, its sums of (Cb - 128)² and of (Cr - 128)².
-    """
-    height, width, _ = rgb.shape
-    n = (width + 1) // 2
-    channels = np.zeros(768, np.int32)
-    hues = np.zeros((2, HUES + 1), np.int32)
-    saturations = np.zeros((2, STEPS), np.int32)
-    values = np.zeros((2, STEPS), np.int32)
-    products = np.zeros(3, np.int64)
-    clips = np.zeros(3 * CLIPS, np.int64)
-    tones = np.zeros((TONES, 3), np.int64)
-    luma = np.empty((3, n), np.int32)
-    colour = np.empty((3, n), np.int32)
-    bins = np.empty((3, n), np.uint8)
-    for i in range(0, height, 4):
-        # Taken apart first: the sums below then run in vector registers.
-        row = rgb[i].reshape(3 * width)
-        y, cb, cr = luma[0], luma[1], luma[2]
-        y_row, cb_row, cr_row = ycc[0, i], ycc[1, i], ycc[2, i]
-        for j in range(n):
-            at = np.uint64(2 * j)
-            y[j] = y_row[at]
-            cb[j] = cb_row[at]
-            cr[j] = cr_row[at]
-        r, g, b = colour[0], colour[1], colour[2]
-        for j in range(n):
-            at = np.uint64(6 * j)
-            r[j] = row[at]
-            g[j] = row[at + np.uint64(1)]
-            b[j] = row[at + np.uint64(2)]
-        first, second, third = np.int64(0), np.int64(0), np.int64(0)
-        for j in range(n):
-            first += np.int32(y[j] * cb[j])
-            second += np.int32(y[j] * cr[j])
-            third += np.int32(cb[j] * cr[j])
-        products[0] += first
-        products[1] += second
-        products[2] += third
-        for c in range(3):
-            line = colour[c]
-            c0, c1, c2, c3 = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
-            for j in range(n):
-                c0 += np.int32(line[j] == 0)
-                c1 += np.int32(line[j] <= 4)
-                c2 += np.int32(line[j] >= 251)
-                c3 += np.int32(line[j] == 255)
-            clips[CLIPS * c] += c0
-            clips[CLIPS * c + 1] += c1
-            clips[CLIPS * c + 2] += c2
-            clips[CLIPS * c + 3] += c3
-        shades(colour, bins)
-        hue_bin, saturation_bin, value_bin = bins[0], bins[1], bins[2]
-        for j in range(n):
-            one, two, three = np.uint64(y[j]), np.uint64(cb[j]), np.uint64(cr[j])
-            channels[one] += 1
-            channels[np.uint64(256) + two] += 1
-            channels[np.uint64(512) + three] += 1
-            tone = np.uint64(one >> np.uint64(5))
-            tones[tone, 1] += np.int32((cb[j] - 128) * (cb[j] - 128))
-            tones[tone, 2] += np.int32((cr[j] - 128) * (cr[j] - 128))
-            # Two tables in turn: equal neighbours would wait for each other's increment.
-            turn = j & 1
-            hues[turn, hue_bin[j]] += 1
-            saturations[turn, saturation_bin[j]] += 1
-            values[turn, value_bin[j]] += 1
-    for k in range(256):
-        tones[k >> 5, 0] += channels[k]
-    counted = (channels.astype(np.int64), products, hues.sum(axis=0)[:HUES])
-    counted_too = (saturations.sum(axis=0), values.sum(axis=0), clips, tones.ravel())
-    return np.concatenate(counted + counted_too)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from whodrew.encoders.base import Pixels
-from whodrew.encoders.fingerprint import kernels
+from whodrew.encoders.fingerprint import pixels
 
 Plane = npt.NDArray[np.uint8]
 
@@ -25,7 +25,9 @@ class Planes:
     """The planes of one image.
 
     Attributes:
-        rgb: (height, width, 3), after mirroring of small images.
+        rgb: (height, width · step), R, G, B of a pixel and, where ``step`` is 4, another byte;
+            after mirroring of small images.
+        step: bytes a pixel.
         ycc: (3, height, width): Y, Cb, Cr at native size.
         luma: Y at native size, a half and a quarter.
         chroma: Cb and Cr at half size: most files keep no more of them.
@@ -34,6 +36,7 @@ class Planes:
     """
 
     rgb: Pixels
+    step: int
     ycc: Pixels
     luma: tuple[Plane, Plane, Plane]
     chroma: tuple[Plane, Plane]
@@ -46,32 +49,51 @@ def pyramid(plane: Plane) -> tuple[list[Plane], npt.NDArray[np.float64]]:
     Returns:
         The planes, native size first, and the moments (OCTAVES, 2) of what each halving took.
     """
-    levels, moments = [plane], []
-    for _ in range(OCTAVES):
+    levels, sums, sizes = [plane], np.empty((OCTAVES, 2), np.int64), []
+    for octave in range(OCTAVES):
         last = levels[-1]
         half = np.empty((last.shape[0] // 2, last.shape[1] // 2), np.uint8)
-        moments.append(kernels.halve(last, half) / (4 * half.size))
+        pixels.halve(last, half, sums[octave])
+        sizes.append(4 * half.size)
         levels.append(half)
-    return levels, np.stack(moments)
+    return levels, sums / np.array(sizes)[:, None]
 
 
-def mirrored(rgb: Pixels) -> Pixels:
-    """Continues an image with a side below SMALLEST by its mirror image; C-contiguous."""
+def laid_out(rgb: Pixels) -> tuple[Pixels, int]:
+    """Brings an image (height, width, 3) into rows of pixels, copied only where it must be.
+
+    An image with a side below SMALLEST is continued by its mirror image.
+
+    Returns:
+        Array (height, width · step), C-contiguous, and the step: 3, or 4 for the first three of
+        four channels that stand together, as Pillow keeps them.
+    """
     height, width = rgb.shape[:2]
     if height < SMALLEST or width < SMALLEST:
         more = (max(0, SMALLEST - height), max(0, SMALLEST - width))
         rgb = np.pad(rgb, ((0, more[0]), (0, more[1]), (0, 0)), mode="symmetric")
-    return np.ascontiguousarray(rgb)
+    elif rgb.strides == (4 * width, 4, 1):
+        whole = rgb.base
+        if (
+            isinstance(whole, np.ndarray)
+            and whole.dtype == np.uint8
+            and whole.flags.c_contiguous
+            and whole.size == 4 * height * width
+            and whole.ctypes.data == rgb.ctypes.data
+        ):
+            return whole.reshape(height, 4 * width), 4
+    return np.ascontiguousarray(rgb).reshape(rgb.shape[0], -1), 3
 
 
 def planes(rgb: Pixels) -> Planes:
     """Splits an image (height, width, 3) into planes. Time and memory O(pixels)."""
-    rgb = mirrored(rgb)
-    ycc = np.empty((3, *rgb.shape[:2]), np.uint8)
-    kernels.split(rgb, ycc)
+    rows, step = laid_out(rgb)
+    ycc = np.empty((3, len(rows), rows.shape[1] // step), np.uint8)
+    pixels.split(rows, step, ycc)
     (luma, y), (blue, cb), (red, cr) = (pyramid(plane) for plane in ycc)
     return Planes(
-        rgb=rgb,
+        rgb=rows,
+        step=step,
         ycc=ycc,
         luma=(luma[0], luma[1], luma[2]),
         chroma=(blue[1], red[1]),
