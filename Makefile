@@ -5,6 +5,7 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 WORKERS ?= auto
 DEMO    ?= demo
+TORCH   := torch==2.13.0
 PIP     := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 # Stamps: installed once, and again only when pyproject.toml changes.
@@ -31,9 +32,12 @@ $(BASE): pyproject.toml | $(MADE)
 	@$(PIP) --editable .
 	@touch $@
 
+# torch first, and held: whatever pulls it later would bring another, with gigabytes of CUDA.
 $(FULL): pyproject.toml | $(MADE)
-	@echo "installing whodrew with its test, lint and docs extras into $(VENV) (once)"
-	@$(PIP) --editable '.[test,lint,docs]'
+	@echo "installing whodrew with every extra that the tests use into $(VENV) (once)"
+	@$(PIP) '$(TORCH)'
+	@echo '$(TORCH)' > $(VENV)/torch.txt
+	@$(PIP) --constraint $(VENV)/torch.txt --editable '.[test,lint,docs,torch,onnx,export,hub,ray]'
 	@touch $(BASE) $@
 
 demo: $(BASE)  ## audit the sample arena, on a fresh machine too

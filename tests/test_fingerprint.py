@@ -208,3 +208,40 @@ def test_importing_the_encoder_does_not_import_numba() -> None:
         "sys.exit('numba' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_process_that_has_nothing_to_compile_loads_no_compiler() -> None:
+    """Which would cost every run half a second."""
+    code = (
+        "import sys, numpy as np\n"
+        "from whodrew.encoders.fingerprint import Fingerprint\n"
+        "image = np.zeros((70, 80, 3), np.uint8)\n"
+        "Fingerprint().encode([image])\n"
+        "image.setflags(write=False)\n"
+        "Fingerprint().encode([image])\n"
+        "sys.exit('numba.np.arraymath' in sys.modules or 'scipy.linalg' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code])  # noqa: PLW1510 - fills the cache
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_kernels_are_compiled_where_nothing_is_cached(tmp_path: Path) -> None:
+    (tmp_path / "one.py").write_text(
+        "import numpy as np\n"
+        "from whodrew.encoders.fingerprint.jit import called, compiled\n"
+        "@called\n"
+        "def square(x):\n"
+        "    return x * x\n"
+        "@compiled('int64[::1](int64[::1])')\n"
+        "def squares(values):\n"
+        "    return np.array([square(x) for x in values])\n"
+        "print(squares(np.arange(4)).tolist(), dict(squares.stats.cache_hits))\n"
+    )
+    runs = [
+        subprocess.run(
+            [sys.executable, str(tmp_path / "one.py")], capture_output=True, text=True, check=True
+        ).stdout
+        for _ in range(2)
+    ]
+    assert runs[0].startswith("[0, 1, 4, 9] {}")
+    assert runs[1].startswith("[0, 1, 4, 9] {'int64[::1](int64[::1])': 1}")

@@ -21,7 +21,7 @@ from whodrew.errors import UsageError
 FORMS: Final = ("jpeg-75", "resize-0.75", "noise-2", "blur-1")
 
 _ROWS: Final = 256
-_NAME: Final = re.compile(r"([a-z]+)-(\d+(?:\.\d+)?)")
+_NAME: Final = re.compile(r"([a-z]+)-([0-9]+(?:\.[0-9]+)?)")
 # least and largest amount, and what it is, for messages
 _KINDS: Final[dict[str, tuple[float, float, str]]] = {
     "jpeg": (1, 95, "whole quality"),

@@ -33,9 +33,9 @@ from whodrew.encoders.base import Encoder, Pixels
 from whodrew.encoders.registry import ENCODERS, get_encoder
 from whodrew.errors import InputError, UsageError
 from whodrew.identify.attack import Answers, Attack, score
+from whodrew.identify.base import directions
 from whodrew.identify.calibrate import choose_for_all, options_for, rehearse
 from whodrew.identify.knowledge import Knowledge
-from whodrew.identify.neighbours import unit_rows
 from whodrew.identify.open_set import confidence, threshold
 from whodrew.identify.problem import Problem
 from whodrew.identify.registry import IDENTIFIERS, get_identifier
@@ -373,8 +373,8 @@ def _nearest(
 ) -> list[tuple[dict[str, Any], ...]]:
     frame = problem.library.frame(frozenset(), scatter=False)
     references = problem.references
-    queries = unit_rows(frame.scaled(problem.queries.vectors[answers.rows]))
-    similar = queries @ unit_rows(frame.scaled(references.vectors[:])).T
+    queries = directions(frame.scaled(problem.queries.vectors[answers.rows]))
+    similar = queries @ directions(frame.scaled(references.vectors[:])).T
     similar[:, references.model < 0] = -2.0
     found = []
     for row in similar:

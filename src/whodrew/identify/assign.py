@@ -60,6 +60,9 @@ def assign(problem: Problem, answers: Answers) -> Assigned:
     answer = np.full(len(answers.rows), UNKNOWN, dtype=np.int64)
     chances = []
     every = answers.scores if answers.together is None else answers.together
+    able = np.isfinite(every)
+    costs = np.where(able, -every.astype(np.float64), FAR)
+    whole = bool(able.all())
     prompt, rng = NONE, np.random.default_rng()
     for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
         # images and models in an order of their own, so that ties tell nothing
@@ -67,20 +70,18 @@ def assign(problem: Problem, answers: Answers) -> Assigned:
             prompt = answers.prompt[order[start]]
             rng = np.random.default_rng([problem.seed, 10, prompt])
         members = rng.permutation(order[start:end])
-        pool = rng.permutation(np.unique(answers.model[members]))
-        scores = every[np.ix_(members, pool)].astype(np.float64)
-        able = np.isfinite(scores)
-        pool, able, scores = (
-            pool[able.any(axis=0)],
-            able[:, able.any(axis=0)],
-            scores[:, able.any(axis=0)],
-        )
-        if len(pool) == 0:
-            continue
+        pool = rng.permutation(answers.model[members])  # a round shows a model once
+        if not whole:
+            pool = pool[able[members[:, None], pool].any(axis=0)]
+            if len(pool) == 0:
+                continue
         chances.append(1.0 / len(pool))
-        images, chosen = linear_sum_assignment(np.where(able, -scores, FAR))
-        named = able[images, chosen]
-        answer[members[images[named]]] = pool[chosen[named]]
+        images, chosen = linear_sum_assignment(costs[members[:, None], pool])
+        images, chosen = members[images], pool[chosen]
+        if not whole:
+            named = able[images, chosen]
+            images, chosen = images[named], chosen[named]
+        answer[images] = chosen
     return Assigned(
         rows=answers.rows[shown],
         prompt=answers.prompt[shown],

@@ -72,9 +72,12 @@ class Identifier(Protocol):
         ...
 
 
+def directions(vectors: Floats) -> Floats:
+    """Returns vectors (..., k) of unit length; zero vectors stay zero."""
+    length = np.sqrt(np.einsum("...i,...i->...", vectors, vectors))[..., None]
+    return np.asarray(vectors / np.where(length > 0, length, np.float32(1.0)))
+
+
 def cosine(queries: Floats, centroids: Floats) -> Floats:
     """Returns (n, M) cosine similarities; zero vectors are similar to nothing (0)."""
-    left = np.linalg.norm(queries, axis=-1, keepdims=True)
-    right = np.linalg.norm(centroids, axis=-1, keepdims=True)
-    directions = queries / np.where(left > 0, left, 1.0)
-    return np.asarray(directions @ (centroids / np.where(right > 0, right, 1.0)).T)
+    return np.asarray(directions(queries) @ directions(centroids).T)

@@ -12,7 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
-from whodrew.identify.base import NEVER, Fitted, Option, cosine
+from whodrew.identify.base import NEVER, Fitted, Option, cosine, directions
 from whodrew.identify.cells import assemble, cell_sums, other_centre
 from whodrew.identify.library import Frame, Library
 from whodrew.identify.problem import Block
@@ -49,12 +49,7 @@ class FittedNearest:
     def _matched(self, block: Block) -> Floats:
         points = self.frame.scaled(block.points)
         drawn = assemble(self.frame, points, self.frame.effects, block)
-        scores = np.empty((len(block.rows), len(self.frame.known)), dtype=np.float32)
-        for number, means in enumerate(drawn.means):
-            asked = drawn.which == number
-            found = cosine(drawn.queries[asked], means)
-            scores[asked] = np.where(drawn.counts[number] > 0, found, NEVER)
-        return scores
+        return by_round(drawn.queries, drawn.means, drawn.counts, drawn.which)
 
     def _plain(self, block: Block) -> Floats:
         """The paper's rule: only the query's own reference is left out, exactly."""
@@ -91,12 +86,7 @@ class FittedNearest:
         points = block.points if native else self.frame.scaled(block.points)
         numbers, which = np.unique(block.round, return_inverse=True)
         counts, sums = cell_sums(points, len(self.library.samples.models), block, numbers)
-        scores = np.empty((len(block.rows), counts.shape[1]), dtype=np.float32)
-        for number in range(len(numbers)):
-            asked = which == number
-            found = cosine(points[block.query[asked]], sums[number])
-            scores[asked] = np.where(counts[number] > 0, found, NEVER)
-        return scores
+        return by_round(points[block.query], sums, counts, which)
 
     def _next(self, points: Floats, block: Block, asked: Ints, code: Ints) -> tuple[Floats, Floats]:
         """Returns number and sum of the references that stand in for each query's own."""
@@ -107,6 +97,23 @@ class FittedNearest:
             left[index] = kept.sum()
             rest[index] = points[block.reference[kept]].sum(axis=0)
         return left, rest
+
+
+def by_round(queries: Floats, centroids: Floats, counts: Floats, which: Ints) -> Floats:
+    """Returns (n, M) cosine similarities of queries to the centroids of their rounds.
+
+    Args:
+        queries: (n, k).
+        centroids: (G, M, k), of any length.
+        counts: (G, M) references behind each; where there is none it is never the answer.
+        which: (n,) the round of each query.
+    """
+    queries, centroids = directions(queries), directions(centroids)
+    scores = np.empty((len(queries), centroids.shape[1]), dtype=np.float32)
+    for number, round_of in enumerate(centroids):
+        asked = np.flatnonzero(which == number)
+        scores[asked] = queries[asked] @ round_of.T
+    return np.where(counts[which] > 0, scores, NEVER)
 
 
 def paired_cosine(left: Floats, right: Floats) -> Floats:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from whodrew.identify.base import NEVER, Fitted, Option
+from whodrew.identify.base import NEVER, Fitted, Option, directions
 from whodrew.identify.cells import assemble, other_centre
 from whodrew.identify.library import Frame, Library
 from whodrew.identify.problem import Block
@@ -16,12 +16,6 @@ from whodrew.identify.samples import Floats, Ints
 NEIGHBOURS = 5
 TIE = np.float32(1e-3)
 Name = Callable[[Floats, Floats, Ints, int], Floats]
-
-
-def unit_rows(vectors: Floats) -> Floats:
-    """Returns rows of unit length; zero rows stay zero."""
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.where(length > 0, length, 1.0))
 
 
 def vote_shares(queries: Floats, references: Floats, model: Ints, models: int) -> Floats:
@@ -37,7 +31,7 @@ def vote_shares(queries: Floats, references: Floats, model: Ints, models: int) -
     """
     if len(model) == 0:
         return np.full((len(queries), models), NEVER)
-    similar = unit_rows(queries) @ unit_rows(references).T
+    similar = directions(queries) @ directions(references).T
     number = min(NEIGHBOURS, len(model))
     near = np.argpartition(-similar, number - 1, axis=1)[:, :number]
     rows = np.repeat(np.arange(len(queries)), number)

@@ -43,15 +43,16 @@ def drawn_scores(drawn: Assembled, effects: Floats, known: Mask, weight: float) 
         known: (M,) models that have one.
         weight: references at which a cell's own centroid is trusted by half.
     """
-    scores = np.empty((len(drawn.queries), len(effects)), dtype=np.float32)
-    for number, (counts, own) in enumerate(zip(drawn.counts, drawn.means, strict=True)):
-        asked = drawn.which == number
-        trust = counts / np.maximum(counts + weight, 1e-9)
-        trust = np.where(known, trust, counts > 0)[:, None].astype(np.float32)
-        means = effects + trust * (own - effects)
-        found = -half_squared_distances(drawn.queries[asked], means)
-        scores[asked] = np.where(known | (counts > 0), found, NEVER)
-    return scores
+    trust = drawn.counts / np.maximum(drawn.counts + weight, 1e-9)
+    trust = np.where(known, trust, drawn.counts > 0)[:, :, None].astype(np.float32)
+    means = effects + trust * (drawn.means - effects)
+    levels = 0.5 * np.einsum("gmk,gmk->gm", means, means)
+    scores = -0.5 * np.einsum("ij,ij->i", drawn.queries, drawn.queries)[:, None]
+    scores = scores - levels[drawn.which]
+    for number, own in enumerate(means):
+        asked = np.flatnonzero(drawn.which == number)
+        scores[asked] += drawn.queries[asked] @ own.T
+    return np.where(known | (drawn.counts > 0)[drawn.which], scores, NEVER)
 
 
 @dataclass

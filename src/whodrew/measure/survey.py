@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from whodrew.identify.base import directions
 from whodrew.identify.library import Library
 from whodrew.identify.parallel import in_partitions, side_by_side
 from whodrew.identify.samples import Floats, Ints, Mask
@@ -50,12 +51,6 @@ class Survey:
     sampled: bool
 
 
-def unit(vectors: Floats) -> Floats:
-    """Returns rows scaled to unit length; zero rows stay zero."""
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.where(length > 0, length, 1.0), dtype=np.float32)
-
-
 def prompt_vectors(library: Library, prompt: int) -> tuple[Floats, Ints, Ints]:
     """Returns (n, D) unit vectors, (n,) models and (n,) rows of a prompt's distinct images.
 
@@ -68,7 +63,7 @@ def prompt_vectors(library: Library, prompt: int) -> tuple[Floats, Ints, Ints]:
     vectors = samples.vectors[rows]
     if samples.scale == "standardise" and len(rows):
         vectors = library.frame(frozenset([prompt]), scatter=False).scaled(vectors)
-    return unit(vectors), samples.model[rows], rows
+    return directions(vectors), samples.model[rows], rows
 
 
 @dataclass(frozen=True)
