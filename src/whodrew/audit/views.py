@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from whodrew.audit.copies import LEARNERS, Copies, with_copies
 from whodrew.audit.forms import canonical_size, container_figure, shared_samples
 from whodrew.audit.gathered import Gathered
 from whodrew.audit.options import AuditOptions
@@ -68,6 +69,27 @@ def views_of(
         address=options.address,
         scratch=scratch,
     )
+    learns = bool(LEARNERS & set(options.identifiers))
+
+    def copied(of: Source, name: str, where: Path, form: Embedded, size: int | None) -> Copies:
+        """Returns the copies that identifiers learn from, where one does."""
+        if not learns:
+            return Copies()
+        made = with_copies(
+            of,
+            name,
+            where,
+            form.gathered,
+            canonical=size,
+            workers=options.workers,
+            engine=options.engine,
+            address=options.address,
+            report=report,
+        )
+        for note in made.notes:
+            said(note)
+        return made
+
     encoders = dict.fromkeys(options.encoders if source.arena else ("",))
     for encoder in encoders:
         store = options.store or out / "store" / file_name(encoder or "given")
@@ -77,25 +99,27 @@ def views_of(
         if size is None and source.arena and container is not None and container.differs:
             size = canonical_size(native.gathered)
             said(f"size or format differ between models: also measured at {size}x{size}")
-        forms = [native]
+        forms: list[tuple[Embedded, Path, int | None]] = [(native, store, None)]
         if size is not None:
             shrunk = store.with_name(f"{store.name}-canonical-{size}")
-            forms.insert(0, encode(source, encoder, shrunk, canonical=size))
-        for index, form in enumerate(forms):
-            canonical = size if len(forms) == 2 and index == 0 else None
+            forms.insert(0, (encode(source, encoder, shrunk, canonical=size), shrunk, size))
+        for index, (form, where, canonical) in enumerate(forms):
             for note in form.notes:
                 said(note)
             name = form.gathered.card.name
             leads = index == 0
-            samples = form.gathered.samples()
-            yield View(name, canonical, form, samples, None, None, container, leads)
+            made = copied(source, encoder, where, form, canonical)
+            samples = made.beside(form.gathered.samples())
+            whole = replace(form, bad=(*form.bad, *made.bad))
+            yield View(name, canonical, whole, samples, None, None, container, leads)
             if references is not None:
-                where = out / "store" / f"{file_name(encoder or 'given')}-references"
+                there = out / "store" / f"{file_name(encoder or 'given')}-references"
                 if canonical is not None:
-                    where = where.with_name(f"{where.name}-canonical-{canonical}")
+                    there = there.with_name(f"{there.name}-canonical-{canonical}")
                 name_there = encoder or "fingerprint"
-                other = encode(references, name_there, where, canonical=canonical)
+                other = encode(references, name_there, there, canonical=canonical)
                 queries, known = shared_samples(form.gathered, other.gathered)
+                known = copied(references, name_there, there, other, canonical).beside(known)
                 yield View(name, canonical, form, queries, known, references.name, container, leads)
 
 
@@ -121,5 +145,6 @@ def _only(view: View, views: Sequence[View]) -> View:
     if keep.all():
         return view
     gathered = view.gathered.only(keep)
-    samples = gathered.samples(model_names=view.samples.models, prompt_names=view.samples.prompts)
+    samples = view.samples.take(keep[view.samples.source])
+    samples = replace(samples, source=(np.cumsum(keep) - 1)[samples.source])
     return replace(view, embedded=replace(view.embedded, gathered=gathered), samples=samples)

@@ -29,7 +29,7 @@ class _Cache(_caching.FunctionCache):  # type: ignore[misc]
             found = None
             with self._guard_against_spurious_io_errors():
                 found = self._load_overload(sig, target_context)
-            return found
+            return found  # noqa: RET504 - None where the guard kept an error to itself
         except AttributeError:  # another numba, other names within
             return super().load_overload(sig, target_context)
 
