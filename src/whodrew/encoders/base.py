@@ -65,7 +65,9 @@ class Encoder(Protocol):
         """Encodes a batch.
 
         Args:
-            images: n arrays (height, width, 3) of uint8 RGB, sizes may differ.
+            images: n arrays (height, width, 3) of uint8 RGB, sizes may differ; contiguous,
+                unless the encoder has an attribute ``takes_views`` that is true: then of any
+                strides, and read-only.
 
         Returns:
             Array (n, dimension), finite, float32.
