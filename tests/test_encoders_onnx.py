@@ -81,7 +81,7 @@ def padded(image: Pixels) -> Image.Image:
         ({"resize": "crop", "resize_to": 20, "interpolation": "bicubic"}, cropped),
         ({"resize": "pad", "pad": 9}, padded),
     ],
-    ids=str,
+    ids=["plain", "bgr", "scaled", "raw", "cropped", "padded"],
 )
 @pytest.mark.parametrize("shape", [("n", 3, SIDE, SIDE), ("n", SIDE, SIDE, 3)], ids=str)
 def test_vectors_are_those_computed_by_hand(
