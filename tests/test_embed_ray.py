@@ -92,7 +92,7 @@ def start(address: str, *jobs: dict[str, Any]) -> subprocess.Popen[str]:
 
 def run(address: str, *jobs: dict[str, Any]) -> list[dict[str, Any]]:
     process = start(address, *jobs)
-    out, error = process.communicate(timeout=120)
+    out, error = process.communicate(timeout=300)
     assert process.returncode == 0, error
     return results(out)
 
@@ -175,7 +175,7 @@ def test_a_killed_worker_costs_its_partition_and_nothing_else(
     victim = encoder.processes[-1]
     assert b"ray::" in Path(f"/proc/{victim}/cmdline").read_bytes()
     os.kill(victim, signal.SIGKILL)
-    out, error = process.communicate(timeout=120)
+    out, error = process.communicate(timeout=300)
     assert process.returncode == 0, error
     assert results(out)[0]["encoded"] == IMAGES
     assert open_store(tmp_path / "store").table().equals(undisturbed)
@@ -197,7 +197,7 @@ def test_an_interrupted_driver_loses_nothing_and_is_resumed(
     encoder = Traced(log)
     wait_for(process, encoder, 18)
     process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=60)
+    _, error = process.communicate(timeout=200)
     assert process.returncode == 130, error
     before = encoder.calls
     # what was encoded when the interrupt came was written, too

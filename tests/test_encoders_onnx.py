@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,6 @@ from test_encoders_onnx_tools import (
     images,
     stated,
 )
-from whodrew import registry
 from whodrew.encoders.base import Encoder, Pixels, Vectors
 from whodrew.encoders.onnx.processor import from_processor
 from whodrew.encoders.registry import get_encoder
@@ -528,6 +528,6 @@ def test_a_store_refuses_other_weights_of_the_same_file(
 def test_without_onnx_runtime_the_line_that_installs_it_is_said(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(registry, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)  # as if it were not installed
     with pytest.raises(MissingExtraError, match=r"pip install 'whodrew\[onnx\]'"):
         get_encoder("onnx:model.onnx")

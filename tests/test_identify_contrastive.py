@@ -28,6 +28,7 @@ from whodrew.identify.contrastive_train import (
     loss_and_slope,
     supervised_contrastive,
 )
+from whodrew.identify.fusion import fuse
 from whodrew.identify.knowledge import Knowledge, Prompts
 from whodrew.identify.library import Library
 from whodrew.identify.metric import movements, untrained
@@ -381,6 +382,26 @@ def test_references_from_elsewhere_and_lone_images() -> None:
         answers = asked(known, Contrastive(BRIEF), queries, prompts=prompts)
         assert accuracy(answers) > 0.4
     assert accuracy(asked(known, Contrastive(BRIEF), queries, lone=True)) > 0.4
+
+
+def test_curves_are_drawn_of_the_untrained_projection() -> None:
+    samples = perturbed(arena(8, 8, 2, 16, scale="standardise", signal=0.8, seed=15), 15, 0.2)
+    found = attack(Problem.build(samples, knowledge=Knowledge()), Contrastive(BRIEF))
+    light = found.brief()
+    assert light.identifier.school.training == replace(BRIEF, steps=0)
+    assert light.choices is found.choices
+    fused = fuse([found, attack(found.problem, WhitenedCentroid())])
+    assert fused.brief().members[0].identifier.school.training.steps == 0
+    assert fused.brief().members[1] is fused.members[1]
+    plain = attack(found.problem, WhitenedCentroid())
+    assert plain.brief() is plain
+
+
+def test_prompts_that_are_no_reference_prompts_leave_nothing_out() -> None:
+    samples = perturbed(arena(8, 8, 1, 16, scale="standardise", signal=1.0, seed=16), 16, 0.2)
+    library = Library(samples, np.arange(8) % 5)
+    fitted = Contrastive(BRIEF).fit(library, frozenset(), centred=True)
+    assert np.isfinite(fitted.metric(matched=False).project(fitted.frame.effects)).all()
 
 
 def test_it_travels_to_other_processes() -> None:

@@ -53,7 +53,9 @@ class Entry:
     def missing(self) -> tuple[str, ...]:
         """Required modules that are not installed."""
         return tuple(
-            name for name in self.requires if name not in sys.modules and find_spec(name) is None
+            name
+            for name in self.requires
+            if sys.modules.get(name) is None and find_spec(name) is None
         )
 
 

@@ -117,6 +117,10 @@ class Names(Protocol):
         """Returns the same attack, choices kept, on a changed problem."""
         ...
 
+    def brief(self) -> Names:
+        """Returns what stands in for it where it would be fitted hundreds of times."""
+        ...
+
 
 @dataclass(frozen=True)
 class Attack:
@@ -167,6 +171,11 @@ class Attack:
     def changed(self, change: Callable[[Problem], Problem]) -> Attack:
         """Returns the same attack, choices kept, on a changed problem."""
         return replace(self, problem=change(self.problem))
+
+    def brief(self) -> Attack:
+        """Returns the same attack, choices kept, by the identifier's ``brief`` if it has one."""
+        identifier = getattr(self.identifier, "brief", None)
+        return self if identifier is None else replace(self, identifier=identifier)
 
     @cached_property
     def _fit(self) -> Callable[[frozenset[int]], Fitted]:

@@ -11,7 +11,7 @@ prompts. Means and covariance, which are not, leave out the query's prompt.
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from weakref import WeakKeyDictionary
 
@@ -125,6 +125,11 @@ class Contrastive:
 
     def __init__(self, training: Training | None = None) -> None:
         self.school = School(training or Training())
+
+    @property
+    def brief(self) -> Contrastive:
+        """The untrained projection: for curves, which fit hundreds of times."""
+        return Contrastive(replace(self.school.training, steps=0))
 
     def options(self, *, matched: bool) -> tuple[Option, ...]:
         """Returns the weights of cells to choose from; under other knowledge there are none."""

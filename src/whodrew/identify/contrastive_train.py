@@ -26,7 +26,7 @@ Batch = tuple[Floats, Ints, Ints]
 
 @dataclass(frozen=True)
 class Training:
-    """How the projection is trained. The defaults were chosen on held-out prompts.
+    """How the projection is trained. ``docs/contrastive.md`` says how the defaults were chosen.
 
     Attributes:
         strength: s of the metric: references a dimension that the ridge is worth at first.
@@ -84,7 +84,7 @@ class Part:
     @property
     def able(self) -> bool:
         """Whether there is anything to compare."""
-        return len(self.model) > 0 and len(self.known) > 1
+        return len(self.model) > 0 and len(self.known) > 1 and bool(self.kept.any())
 
     def batch(self, rng: np.random.Generator, most: int) -> Batch:
         """Returns images, each form of copy once, and the k means, which have no prompt.

@@ -87,6 +87,7 @@ def by_models(base: Names, answer: Answer) -> Curves:
         base: the attack, whose choices are kept.
         answer: turns scores into answers.
     """
+    base = base.brief()
     few, prompts = on_some_prompts(base, MOST_IMAGES)
     seed = base.problem.seed
     present = np.unique(base.problem.queries.model[base.problem.asked])
@@ -120,6 +121,7 @@ def by_references(base: Names, answer: Answer) -> Curves:
         base: the attack, whose choices are kept.
         answer: turns scores into answers.
     """
+    base = base.brief()
     few, prompts = on_some_prompts(base, MOST_IMAGES)
     problem = few.problem
     rng = np.random.default_rng([problem.seed, 9])

@@ -96,6 +96,12 @@ class Fused:
         """Returns the same fusion, choices and weights kept, on changed problems."""
         return replace(self, members=tuple(member.changed(change) for member in self.members))
 
+    def brief(self) -> Fused:
+        """Returns the same fusion of what stands in for its members, or itself."""
+        members = tuple(member.brief() for member in self.members)
+        same = all(one is other for one, other in zip(members, self.members, strict=True))
+        return self if same else replace(self, members=members)
+
 
 def fuse(members: Sequence[Attack]) -> Fused:
     """Weighs the members' calibrated scores on held-out references.

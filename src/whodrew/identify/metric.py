@@ -127,7 +127,7 @@ def untrained(
         assert isinstance(covariance, FullCovariance)
         base = np.array(covariance.matrix, dtype=np.float32)
     dimension = len(base)
-    target = max(float(np.trace(base)) / dimension, FLOOR)
+    target = max(float(np.trace(base)) / max(dimension, 1), FLOOR)
     if len(moved):
         scale = (1.0 / frame.deviation[frame.kept]).astype(np.float32)
         base += moved[np.ix_(frame.kept, frame.kept)] * np.outer(scale, scale)
