@@ -22,6 +22,7 @@ from whodrew.report import write_report
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
 MOST_PIXELS = 64_000_000
+SCRATCH = ".scratch-"
 KINDS = ("answers", "confusion", "similarity")
 
 
@@ -52,13 +53,22 @@ def scratch_folder(out: Path) -> Iterator[Path]:
         InputError: it cannot be made.
     """
     try:
-        folder = tempfile.mkdtemp(prefix=".scratch-", dir=out)
+        _sweep(out)
+        folder = tempfile.mkdtemp(prefix=f"{SCRATCH}{os.getpid()}-", dir=out)
     except OSError as error:
         raise InputError(f"cannot write {out}: {error.strerror or error}") from error
     try:
         yield Path(folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sweep(out: Path) -> None:
+    """Removes scratch folders of audits on this machine that were killed."""
+    for folder in out.glob(f"{SCRATCH}*"):
+        owner = folder.name.removeprefix(SCRATCH).split("-")[0]
+        if owner.isdigit() and not Path(f"/proc/{owner}").exists() and Path("/proc/self").exists():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_audit(result: Audit, out: Path) -> None:

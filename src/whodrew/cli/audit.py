@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated
 
@@ -133,7 +135,8 @@ def audit(
         address=address,
     )
     options.check()
-    with terminal.progress():
+    # Ray tells of dead workers on standard output, which is for the result alone
+    with terminal.progress(), redirect_stdout(sys.stderr):
         if sample:
             from whodrew.audit.listing import sample as draw
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import sys
 from contextlib import redirect_stdout
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from whodrew.cli.common import (
+    Address,
     ArenaArgument,
     Columns,
+    Engine,
+    EngineName,
     Json,
     Layout,
     Quiet,
@@ -24,8 +26,6 @@ from whodrew.cli.common import (
 )
 from whodrew.errors import InputError, UsageError
 from whodrew.terminal import Terminal, print_json
-
-EngineName = StrEnum("EngineName", [("native", "native"), ("ray", "ray")])
 
 
 @app.command()
@@ -66,17 +66,8 @@ def embed(
     layout: Layout = None,
     columns: Columns = None,
     workers: Workers = None,
-    engine: Annotated[
-        EngineName, option("--engine", help="Threads of this process, or a Ray cluster.")
-    ] = EngineName.native,
-    address: Annotated[
-        str | None,
-        option(
-            "--address",
-            help="Of the Ray cluster: auto, HOST:PORT or ray://HOST:PORT; this machine alone "
-            "if not given.",
-        ),
-    ] = None,
+    engine: Engine = EngineName.native,
+    address: Address = None,
     json: Json = None,
     quiet: Quiet = False,
 ) -> None:
