@@ -60,7 +60,7 @@ def on_engine(engine: str, address: str | None, workers: int | None) -> Iterator
     if engine == "native":
         yield
         return
-    from whodrew.embed.ray_engine import cluster
+    from whodrew.embed.ray_cluster import cluster
 
     with (
         cluster(address, workers) as (ray, processors),

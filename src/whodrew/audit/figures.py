@@ -118,7 +118,8 @@ def figures_of(
 
         def use(answers: Answers) -> None:
             counted.tally.update(answers, lock)
-            tables = [(way, _answered(found, way, answers)) for way in shown]
+            place = ranks(answers.scores, answers.model)
+            tables = [(way, _answered(found, way, answers, place)) for way in shown]
             with lock:
                 for way, one in tables:
                     if way == "each-once":
@@ -184,8 +185,7 @@ class Counted:
         self.tables += other.tables
 
 
-def _answered(found: Names, way: Shown, answers: Answers) -> Answered:
-    place = ranks(answers.scores, answers.model)
+def _answered(found: Names, way: Shown, answers: Answers, place: Ints) -> Answered:
     prompt = int(answers.prompt[0])
     if way == "any":
         answer = answers.scores.argmax(axis=1)

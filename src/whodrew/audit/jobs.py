@@ -13,11 +13,11 @@ from whodrew.audit.views import Said, View
 from whodrew.errors import UsageError
 from whodrew.identify.attack import Attack, Names, attack
 from whodrew.identify.curves import Curves, by_models, by_references
-from whodrew.identify.fusion import FUSION, fuse, held_out_loss
+from whodrew.identify.fusion import FUSION, fuse, strongest
 from whodrew.identify.knowledge import Knowledge, Prompts, Shown
 from whodrew.identify.library import Library, pre_scaled
 from whodrew.identify.parallel import side_by_side
-from whodrew.identify.problem import LARGE, Problem
+from whodrew.identify.problem import Problem
 from whodrew.identify.registry import get_identifier
 from whodrew.identify.samples import Ints, Samples
 from whodrew.measure.tally import Tally
@@ -139,7 +139,7 @@ def run_jobs(jobs: list[Job], setting: Setting) -> list[Done]:
         found = attack(job.problem, get_identifier(job.identifier))
         return _measured(job, found, setting)
 
-    if any(_is_large(job.problem) for job in jobs):
+    if any(job.problem.large for job in jobs):
         for job in jobs:
             # the sums that any identifier needs hold those that the others do
             scatter = any(get_identifier(one.identifier).scatter for one in jobs)
@@ -147,38 +147,38 @@ def run_jobs(jobs: list[Job], setting: Setting) -> list[Done]:
         done = [run(job) for job in jobs]
     else:
         done = side_by_side(run, jobs)
-    return done + [_fused(jobs, members, setting) for members in _fusions(done)]
+    return done + [_fused(view, members, setting) for view, members in _fusions(done)]
 
 
-def _fusions(done: list[Done]) -> list[list[tuple[Done, Attack]]]:
-    """Returns for each form and knowledge the strongest attack of each of several encoders."""
-    groups: dict[Any, dict[str, list[tuple[Done, Attack]]]] = {}
+def _fusions(done: list[Done]) -> list[tuple[View, list[Attack]]]:
+    """Returns for each form and knowledge the strongest attack of each of several encoders.
+
+    The view is the first encoder's, under the names of all.
+    """
+    groups: dict[Any, tuple[View, dict[str, list[Attack]]]] = {}
     for one in done:
         if isinstance(one.found, Attack):
             key = (one.view.canonical, one.view.references_from, one.found.problem.matched)
-            by_encoder = groups.setdefault(key, {})
-            by_encoder.setdefault(one.view.encoder, []).append((one, one.found))
+            _, by_encoder = groups.setdefault(key, (one.view, {}))
+            by_encoder.setdefault(one.view.encoder, []).append(one.found)
     return [
-        [min(some, key=lambda pair: held_out_loss(pair[1])) for some in by_encoder.values()]
-        for by_encoder in groups.values()
+        (replace(view, encoder="+".join(by_encoder)), [*map(strongest, by_encoder.values())])
+        for view, by_encoder in groups.values()
         if len(by_encoder) > 1
     ]
 
 
-def _fused(jobs: list[Job], members: list[tuple[Done, Attack]], setting: Setting) -> Done:
-    first, attack_of_first = members[0]
-    names = "+".join(one.view.encoder for one, _ in members)
-    setting.said(f"fusing {names}: {attack_of_first.problem.knowledge.prompts} prompts")
-    view = replace(first.view, encoder=names)
-    shown = next(job.shown for job in jobs if job.view is first.view)
-    job = Job(view, attack_of_first.problem, FUSION, shown)
-    return _measured(job, fuse([found for _, found in members]), setting)
+def _fused(view: View, members: list[Attack], setting: Setting) -> Done:
+    problem = members[0].problem
+    setting.said(f"fusing {view.encoder}: {problem.knowledge.prompts} prompts")
+    job = Job(view, problem, FUSION, _shown(setting.options, view.samples))
+    return _measured(job, fuse(members), setting)
 
 
 def _measured(job: Job, found: Names, setting: Setting) -> Done:
     options = setting.options
     curves: dict[str, Curves] = {}
-    small = not _is_large(job.problem)
+    small = not job.problem.large
     if options.curves or (options.curves is None and small and job.view.leads):
         curves["references"] = by_references(found, answer_for_curves)
         curves["models"] = by_models(found, answer_for_curves)
@@ -198,10 +198,6 @@ def _measured(job: Job, found: Names, setting: Setting) -> Done:
         spill=setting.spill,
     )
     return Done(job.view, found, *figures_of(found, asked, curves))
-
-
-def _is_large(problem: Problem) -> bool:
-    return len(problem.references) > LARGE
 
 
 def _knowledge(options: AuditOptions, samples: Samples, *, separate: bool) -> list[Prompts]:

@@ -41,13 +41,13 @@ def read_foreign(files: Sequence[Place]) -> tuple[pa.Table, list[str]]:
     made_up: dict[str, int] = {}
     for number, file in enumerate(files):
         table = checked(file, lambda file=file: _read(file))  # type: ignore[misc]
-        columns = {name: _column(table, name, file) for name in _OURS}
+        columns = {name: label_column(table, name, file) for name in _OURS}
         names = [f"{file.name}[{row}]" for row in range(len(table))]
         for name in ("path", "seed", "image_id"):
             absent = columns[name].null_count
             if absent:
                 made_up[name] = made_up.get(name, 0) + absent
-                columns[name] = _filled(name, columns, names)
+                columns[name] = filled_column(name, columns, names)
         columns["part"] = pa.array([number] * len(table), pa.int64())
         columns["at"] = pa.array(range(len(table)), pa.int64())
         tables.append(pa.table(columns))
@@ -73,7 +73,7 @@ def _read(file: Place) -> pa.Table:
         return parquet.read(there)
 
 
-def _column(table: pa.Table, name: str, file: Place) -> pa.Array:
+def label_column(table: pa.Table, name: str, file: Place) -> pa.Array:
     """Returns a label column as one array of our type, nulls where it is missing."""
     kind = LABELS.field(name).type
     if name not in table.column_names:
@@ -97,7 +97,7 @@ def _column(table: pa.Table, name: str, file: Place) -> pa.Array:
         raise InputError(f"{file}: column {name!r} is {source}, must be {kind}") from error
 
 
-def _filled(name: str, columns: dict[str, pa.Array], names: list[str]) -> pa.Array:
+def filled_column(name: str, columns: dict[str, pa.Array], names: list[str]) -> pa.Array:
     """Returns a label column with its nulls made up."""
     given = columns[name]
     if name == "path":

@@ -43,8 +43,6 @@ from whodrew.embed.worker import Bad, Same
 from whodrew.encoders.base import Encoder, EncoderCard
 from whodrew.errors import WhodrewError
 
-__all__ = ["RayEngine", "cluster"]
-
 _POLL: Final = 0.1  # seconds
 _GRACE: Final = 30.0  # seconds that workers get to write what they have
 _WAVE: Final = 4096  # partitions

@@ -186,13 +186,13 @@ class Reading:
         self, table: pa.Table, columns: Sequence[str], needed: set[str], file: Place, at: int
     ) -> pa.Table:
         found = {
-            name: foreign._column(table, name, file) for name in LABELS.names if name in needed
+            name: foreign.label_column(table, name, file) for name in LABELS.names if name in needed
         }
         names: list[str] | None = None
         for name in _MADE_UP:
             if name in found and (absent := found[name].null_count):
                 names = names or [f"{file.name}[{at + row}]" for row in range(len(table))]
-                found[name] = foreign._filled(name, found, names)
+                found[name] = foreign.filled_column(name, found, names)
                 self.made_up[name] += absent
         return pa.table({name: found[name] for name in columns})
 

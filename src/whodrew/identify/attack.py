@@ -12,7 +12,7 @@ import numpy as np
 from whodrew.identify.base import Fitted, Identifier, Option, ScoresTogether
 from whodrew.identify.calibrate import Choice, Rehearsed, choose
 from whodrew.identify.parallel import side_by_side
-from whodrew.identify.problem import LARGE, Block, Problem
+from whodrew.identify.problem import Block, Problem
 from whodrew.identify.samples import Floats, Ints, Mask
 
 
@@ -265,7 +265,7 @@ def visit(names: Names, use: Callable[[Answers], None], prompts: Ints | None = N
         if len(answers.rows):
             use(answers)
 
-    if len(names.problem.references) > LARGE:
+    if names.problem.large:
         names.prepare()
         side_by_side(one, order.tolist())
     else:

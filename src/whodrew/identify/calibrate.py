@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from whodrew.identify.base import Identifier, Option
 from whodrew.identify.parallel import side_by_side
-from whodrew.identify.problem import LARGE, Problem
+from whodrew.identify.problem import Problem
 from whodrew.identify.samples import Floats, Ints
 
 MOST_QUERIES = 600
@@ -100,10 +100,10 @@ def rehearse(problem: Problem, identifier: Identifier, options: tuple[Option, ..
         return parts
 
     pairs = list(combinations(range(count), 2))
-    if len(problem.references) > LARGE and count > 3:
+    if problem.large and count > 3:
         # each fold with its two neighbours: half the fits, and queries enough
         pairs = [(fold, (fold + 1) % count) for fold in range(count)]
-    if len(problem.references) > LARGE:
+    if problem.large:
         problem.library.prepare(scatter=identifier.scatter)
         found = side_by_side(pair, pairs)
     else:

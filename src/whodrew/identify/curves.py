@@ -11,7 +11,7 @@ import numpy as np
 
 from whodrew.identify.attack import Answers, Names, score
 from whodrew.identify.parallel import side_by_side
-from whodrew.identify.problem import LARGE, Problem
+from whodrew.identify.problem import Problem
 from whodrew.identify.samples import NOT_KNOWN, Ints, Mask, Samples
 
 SUBSETS = 20
@@ -70,9 +70,11 @@ def restricted(keep: Callable[[Samples], Mask]) -> Callable[[Problem], Problem]:
     def change(problem: Problem) -> Problem:
         references = problem.references.take(keep(problem.references))
         if not problem.separate:
-            return replace(problem, references=references, queries=references)
-        queries = problem.queries.take(keep(problem.queries))
-        return replace(problem, references=references, queries=queries)
+            queries = references
+        else:
+            queries = problem.queries.take(keep(problem.queries))
+        # sums of its own, which go when it goes
+        return replace(problem, references=references, queries=queries, shared={})
 
     return change
 
@@ -158,7 +160,7 @@ def _limited(
 
 def _each(problem: Problem, work: Callable[[T], R], items: list[T]) -> list[R]:
     """Runs parts of a large arena side by side; small arenas run whole attacks so."""
-    if len(problem.references) > LARGE:
+    if problem.large:
         return side_by_side(work, items)
     return [work(item) for item in items]
 

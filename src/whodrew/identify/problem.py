@@ -132,6 +132,11 @@ class Problem:
         return self.queries is not self.references
 
     @property
+    def large(self) -> bool:
+        """Whether an attack runs its prompts side by side."""
+        return len(self.references) > LARGE
+
+    @property
     def matched(self) -> bool:
         """Whether references of the query's own prompt are at hand."""
         return self.knowledge.prompts == "matched"

@@ -25,7 +25,6 @@ PICKLED: Final = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack")
 # The Hub's names for licences, where SPDX spells them otherwise.
 _SPDX: Final = {"apache-2.0": "Apache-2.0", "mit": "MIT", "bsd-3-clause": "BSD-3-Clause"}
 _FIELD: Final = re.compile(r"^(license|license_name):[ \t]*['\"]?([^'\"\s#]+)", re.MULTILINE)
-_NO_COMMIT: Final = "no snapshot of the Hub's cache"
 
 
 @dataclass(frozen=True)
