@@ -20,6 +20,7 @@ JOBS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Neural encoders", ("encoders.py",)),
     ("ONNX Runtime against torch", ("onnx_runtime.py",)),
     ("Engines", ("engines.py",)),
+    ("Serving defended images", ("defending.py",)),
     ("The command line", ("startup.py",)),
     ("Families of the fingerprint", ("fingerprint_families.py",)),
 )

@@ -18,10 +18,27 @@ from typer.main import get_command
 from drawn import MODELS, PROMPTS, Shell, draw, strict_json
 from whodrew import cli
 
-COMMANDS = ("sample", "embed", "audit", "identify", "encoders", "identifiers")
+COMMANDS = (
+    "sample",
+    "embed",
+    "audit",
+    "identify",
+    "leaks",
+    "defend",
+    "prompts",
+    "votes",
+    "encoders",
+    "identifiers",
+    "defences",
+)
 #: A value each option takes, and what the command then receives.
 VALUES: dict[str, tuple[str, Any]] = {
     "--address": ("auto", "auto"),
+    "--defence": ("canonical", "canonical"),
+    "--draw": ("2", 2),
+    "--dry-run": ("1", True),
+    "--profile": ("there.npz", Path("there.npz")),
+    "--secret": ("mine", "mine"),
     "--canonical": ("64", 64),
     "--columns": ("model=by", "model=by"),
     "--curves": ("0", False),
@@ -35,6 +52,7 @@ VALUES: dict[str, tuple[str, Any]] = {
     "--knowledge": ("matched other", ["matched", "other"]),
     "--layout": ("prompt/model", "prompt/model"),
     "--out": ("there", Path("there")),
+    "--permutations": ("999", 999),
     "--per-cell": ("3", 3),
     "--prompt-id": ("red-fox", "red-fox"),
     "--quiet": ("1", True),
@@ -46,9 +64,15 @@ VALUES: dict[str, tuple[str, Any]] = {
     "--store": ("there", Path("there")),
     "--top": ("9", 9),
     "--workers": ("2", 2),
+    "--choose": ("9", 9),
+    "--keep": ("0.5", 0.5),
+    "--skip-bad": ("1", True),
+    "--vote-columns": ("model_a=first", "model_a=first"),
+    "--votes": ("votes.csv", Path("votes.csv")),
 }
 SEVERAL = {("audit", "--encoder"), ("audit", "--identifier")}
-SEVERAL |= {(command, "--columns") for command in ("audit", "embed", "identify")}
+SEVERAL |= {("prompts", "--encoder"), ("prompts", "--columns"), ("prompts", "--vote-columns")}
+SEVERAL |= {(command, "--columns") for command in ("audit", "defend", "embed", "identify", "leaks")}
 
 
 @pytest.fixture

@@ -68,7 +68,7 @@ def identified() -> list[dict[str, Any]]:
     ]
 
 
-@pytest.mark.parametrize("name", ["audit-1", "identify-1"])
+@pytest.mark.parametrize("name", ["audit-1", "identify-1", "leaks-1"])
 def test_is_a_schema(name: str) -> None:
     Draft202012Validator.check_schema(schema(name))
     word, version = name.split("-")
@@ -86,7 +86,7 @@ def test_accepts_an_audit_of_single_generations() -> None:
 
 def test_accepts_what_the_contract_may_grow_by(audit: dict[str, Any]) -> None:
     grown = copy.deepcopy(audit)
-    grown["leaks"] = {"fields": []}
+    grown["further"] = {"fields": []}
     grown["attacks"][0]["new"] = {"figure": None}
     grown["arena"]["votes"] = 12
     assert errors("audit-1", grown) == []

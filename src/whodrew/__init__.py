@@ -1,7 +1,8 @@
 """How blind is a blind text-to-image arena, really?
 
 The functions mirror the commands: ``whodrew.audit``, ``whodrew.embed``,
-``whodrew.identify``, ``whodrew.sample``, ``whodrew.encoders``, ``whodrew.identifiers``.
+``whodrew.identify``, ``whodrew.leaks``, ``whodrew.defend``, ``whodrew.sample``,
+``whodrew.encoders``, ``whodrew.identifiers``, ``whodrew.defences``.
 Nothing heavy is imported before it is used.
 """
 
@@ -17,26 +18,39 @@ __all__ = [
     "Audit",
     "AuditOptions",
     "Identification",
+    "Leaks",
     "WhodrewError",
     "__version__",
     "audit",
+    "defences",
+    "defend",
     "embed",
     "encoders",
     "identifiers",
     "identify",
+    "leaks",
+    "measure_defence",
+    "prompts",
+    "rank",
+    "ranking",
     "read_arena",
     "sample",
 ]
 
-_PACKAGES = ("audit", "embed", "encoders", "identify")
+_PACKAGES = ("audit", "defend", "embed", "encoders", "identify", "leaks", "ranking")
 _FOUND_IN = {
     "Arena": "whodrew.arena",
     "read_arena": "whodrew.arena",
     "Audit": "whodrew.audit",
     "AuditOptions": "whodrew.audit",
     "Identification": "whodrew.audit",
+    "Leaks": "whodrew.leaks",
     "WhodrewError": "whodrew.errors",
+    "defences": "whodrew.defend.listing",
+    "measure_defence": "whodrew.defend.arena_job",
     "identifiers": "whodrew.audit.listing",
+    "prompts": "whodrew.audit.policy",
+    "rank": "whodrew.ranking",
     "sample": "whodrew.audit.listing",
 }
 

@@ -73,10 +73,14 @@ class Terminal:
                 speed += f", {duration(state.eta)} left"
         self._update(label, state.done, state.total, speed)
 
+    def working(self, label: str, done: int, total: int) -> None:
+        """Shows how far something is."""
+        if self._bar is not None:
+            self._update(label, done, total, "")
+
     def drawing(self, done: int, total: int) -> None:
         """Shows how far the sample is."""
-        if self._bar is not None:
-            self._update("drawing", done, total, "")
+        self.working("drawing", done, total)
 
     def _update(self, label: str, done: int, total: int, speed: str) -> None:
         if label not in self._tasks:

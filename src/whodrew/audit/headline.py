@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from whodrew.audit.leaks import named
 from whodrew.audit.result import AttackResult
+from whodrew.leaks import Leaks
 from whodrew.measure.container import ContainerFigure
 from whodrew.measure.intervals import Rate
 
@@ -41,6 +43,7 @@ def strength_order(
 def headline_of(
     attacks: Sequence[AttackResult],
     container: ContainerFigure | None,
+    leaks: Leaks | None,
     canonical: int | None,
     *,
     synthetic: bool,
@@ -50,6 +53,7 @@ def headline_of(
     Args:
         attacks: in order of strength.
         container: what size and format give away.
+        leaks: what the files give away, or ``None`` where that is not known.
         canonical: side of the canonical form that is shown first, or ``None``.
         synthetic: whether the arena is the sample.
     """
@@ -73,34 +77,58 @@ def headline_of(
                 f"Where every model is shown once a prompt and all are named together: "
                 f"{with_interval(best.top1)}."
             )
-    if differs and container is not None and container.top1.value is not None:
-        figures["size_and_format_alone"] = container.top1.to_dict()
-        told = with_interval(container.top1)
-        if canonical is None:
-            sentences.insert(
-                0,
-                "Size or format differ between models, and accuracy may rest on that alone: "
-                f"they name the model of {told}; run again with --canonical SIZE on the images.",
-            )
-        else:
-            native = next(
-                (one for one in attacks if one.canonical is None and one.knowledge.shown == "any"),
-                None,
-            )
-            sentences.insert(
-                0,
-                f"Size or format differ between models and by themselves name {told}; the "
-                f"figures that follow are of pixels brought to one form ({canonical}x{canonical}, "
-                "JPEG quality 85).",
-            )
-            if native is not None and native.top1.value is not None:
-                figures["as_served"] = native.top1.to_dict()
-                sentences.append(
-                    f"As served, each image named alone: {with_interval(native.top1)}."
-                )
+    figures |= _alone(container, leaks, differs=differs)
+    tells = leaks is not None and leaks.identifies
+    if not (differs or tells):
+        if leaks is not None:
+            sentences.append("Format, metadata and names of the files tell models apart nowhere.")
+    elif canonical is None:
+        sentences.insert(0, f"{_first(container, leaks)} Run again with --canonical SIZE.")
+    else:
+        sentences.insert(
+            0,
+            f"{_first(container, leaks)} The figures that follow are of pixels brought to one "
+            f"form ({canonical}x{canonical}, JPEG quality 85).",
+        )
+        native = next(
+            (one for one in attacks if one.canonical is None and one.knowledge.shown == "any"),
+            None,
+        )
+        if native is not None and native.top1.value is not None:
+            figures["as_served"] = native.top1.to_dict()
+            sentences.append(f"As served, each image named alone: {with_interval(native.top1)}.")
+    if leaks is not None and any(not one.in_container for one in leaks.fields):
+        sentences.append("Some models' images show pixels that never change, as watermarks do.")
     if synthetic:
         sentences.insert(0, "SYNTHETIC sample arena: these figures say nothing of real models.")
     return {"sentence": " ".join(sentences), "figures": figures}
+
+
+def _alone(
+    container: ContainerFigure | None, leaks: Leaks | None, *, differs: bool
+) -> dict[str, Any]:
+    """Returns how often files name the model without their pixels."""
+    figures: dict[str, Any] = {}
+    if leaks is not None and leaks.identifies and leaks.accuracy.value is not None:
+        figures["container_alone"] = leaks.accuracy.to_dict()
+    if differs and container is not None and container.top1.value is not None:
+        figures["size_and_format_alone"] = container.top1.to_dict()
+    return figures
+
+
+def _first(container: ContainerFigure | None, leaks: Leaks | None) -> str:
+    """Returns what has to be said before any accuracy: that the files tell models apart."""
+    differs = container is not None and container.differs
+    told = "Size or format differ between models" if differs else "Files differ between models"
+    if leaks is not None and leaks.identifies:
+        what = named(leaks) or "small differences in many fields"
+        told += f" ({what})"
+        if leaks.accuracy.value is not None:
+            share = with_interval(leaks.accuracy)
+            told += f": without a pixel, files alone name the model of {share}"
+    elif container is not None and container.top1.value is not None:
+        told += f", and by themselves name {with_interval(container.top1)}"
+    return f"{told}."
 
 
 def _who(best: AttackResult) -> str:

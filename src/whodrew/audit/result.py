@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from whodrew.identify.knowledge import Knowledge
+from whodrew.leaks import Leaks
 from whodrew.measure.container import ContainerFigure
 from whodrew.measure.intervals import Rate
 
@@ -101,6 +102,8 @@ class Audit:
         variation: the contract's ``variation``, or why there is none.
         similarity: the contract's ``similarity``, or why there is none.
         container: what size and format give away; ``None`` where they are not known.
+        leaks: what the files give away besides their pixels; ``None`` without files.
+        leaks_reason: why there are none.
         headline: sentence and figures.
         tables: Arrow tables by file name, or the files that hold those of a large arena
             until they are written.
@@ -117,6 +120,8 @@ class Audit:
     variation: Mapping[str, Any]
     similarity: Mapping[str, Any]
     container: ContainerFigure | None
+    leaks: Leaks | None
+    leaks_reason: str | None
     headline: Mapping[str, Any]
     tables: Mapping[str, pa.Table | Path] = field(repr=False)
 
@@ -140,8 +145,11 @@ class Audit:
             **self.variation,
             **self.similarity,
             "container": None if self.container is None else self.container.to_dict(),
+            "leaks": None if self.leaks is None else self.leaks.to_dict(),
             "headline": dict(self.headline),
         }
+        if self.leaks is None:
+            values["leaks_reason"] = self.leaks_reason or "not measured"
         if self.container is None:
             values["container_reason"] = "size and format of the images are not known"
         return values

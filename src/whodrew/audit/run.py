@@ -15,6 +15,7 @@ from whodrew.audit.answers import all_labels
 from whodrew.audit.cluster import on_engine
 from whodrew.audit.headline import headline_of, strength_order
 from whodrew.audit.jobs import Setting, jobs_of, run_jobs
+from whodrew.audit.leaks import leaks_of
 from whodrew.audit.options import AuditOptions
 from whodrew.audit.prompts import prompts_of, similarity_of, variation_of
 from whodrew.audit.result import Audit
@@ -86,8 +87,12 @@ def _audit(
             said(f"references: {note}")
     if source.arena is not None:
         _check_models(source.name, source.arena.images["model"].drop_null().unique(), options)
+    if source.arena is not None:
+        said("reading what the files give away besides their pixels")
+    files, no_files = leaks_of(source, options, report)
+    told = files is not None and files.identifies
     views = on_common_images(
-        list(views_of(source, references, options, out, scratch, report, said))
+        list(views_of(source, references, options, out, scratch, report, said, told=told))
     )
     first = views[0]
     samples = first.samples
@@ -131,7 +136,9 @@ def _audit(
         variation=variation_of(seen, samples.models, encoder, options.seed),
         similarity=similarity,
         container=container,
-        headline=headline_of(ordered, container, canonical, synthetic=source.synthetic),
+        leaks=files,
+        leaks_reason=no_files,
+        headline=headline_of(ordered, container, files, canonical, synthetic=source.synthetic),
         tables=tables,
     )
 

@@ -59,8 +59,21 @@ def views_of(
     scratch: Path,
     report: Report | None,
     said: Said,
+    *,
+    told: bool = False,
 ) -> Iterator[View]:
-    """Yields what is attacked: the canonical form first where the containers differ."""
+    """Yields what is attacked: the canonical form first where the containers differ.
+
+    Args:
+        source: the arena.
+        references: another arena that references come from, or ``None``.
+        options: what to do.
+        out: folder of the stores.
+        scratch: folder for what is not kept.
+        report: told of the progress of encoding.
+        said: told what is being done.
+        told: whether the container alone tells models apart, by whatever field.
+    """
     encode = partial(
         embedded,
         workers=options.workers,
@@ -96,9 +109,11 @@ def views_of(
         native = encode(source, encoder, store, canonical=None)
         container = container_figure(native.gathered, options.seed)
         size = options.canonical
-        if size is None and source.arena and container is not None and container.differs:
+        differs = container is not None and container.differs
+        if size is None and source.arena and (differs or told):
             size = canonical_size(native.gathered)
-            said(f"size or format differ between models: also measured at {size}x{size}")
+            why = "size or format differ between models" if differs else "files tell models apart"
+            said(f"{why}: also measured at {size}x{size}")
         forms: list[tuple[Embedded, Path, int | None]] = [(native, store, None)]
         if size is not None:
             shrunk = store.with_name(f"{store.name}-canonical-{size}")

@@ -9,12 +9,24 @@ import typer
 from typer.exceptions import TyperException
 
 from whodrew import __version__
-from whodrew.cli import audit, identify, images, lists
+from whodrew.cli import audit, defend, frontier, identify, images, leaks, lists, prompts, votes
 from whodrew.cli.common import app
 from whodrew.errors import WhodrewError
 
 # Importing a module adds its commands, in the order of the help page.
-__all__ = ["app", "audit", "identify", "images", "lists", "main"]
+__all__ = [
+    "app",
+    "audit",
+    "defend",
+    "frontier",
+    "identify",
+    "images",
+    "leaks",
+    "lists",
+    "main",
+    "prompts",
+    "votes",
+]
 
 
 @app.callback(invoke_without_command=True)

@@ -10,7 +10,20 @@ from typer.core import TyperGroup
 
 from whodrew.errors import UsageError
 
-ORDER = ("sample", "embed", "audit", "identify", "encoders", "identifiers")
+ORDER = (
+    "sample",
+    "embed",
+    "audit",
+    "identify",
+    "leaks",
+    "defend",
+    "frontier",
+    "prompts",
+    "votes",
+    "encoders",
+    "identifiers",
+    "defences",
+)
 
 
 class InOrder(TyperGroup):

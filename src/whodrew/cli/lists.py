@@ -1,4 +1,4 @@
-"""``whodrew encoders``, ``whodrew encoders export`` and ``whodrew identifiers``."""
+"""``whodrew encoders``, ``encoders export``, ``identifiers`` and ``defences``."""
 
 from __future__ import annotations
 
@@ -111,3 +111,27 @@ def identifiers(json: Json = None, quiet: Quiet = False) -> None:
     from whodrew.audit.listing import identifiers as entries
 
     _list(entries(), json, quiet=quiet)
+
+
+@app.command()
+def defences(json: Json = None, quiet: Quiet = False) -> None:
+    """List the defences, and what a SPEC may set of each.
+
+    Example: whodrew defences
+    """
+    from whodrew.defend.listing import defences as entries
+
+    wants, terminal = wants_json(json), Terminal(quiet=quiet)
+    rows = [
+        [
+            one.name,
+            one.summary,
+            ", ".join(f"{key}={value}" for key, value in one.settings.items()) or "nothing",
+            ", ".join(one.needs) or "nothing",
+            one.install or "ready",
+        ]
+        for one in entries()
+    ]
+    terminal.table("", ["name", "what", "settings, as by default", "needs", "state"], rows)
+    if wants:
+        print_json([one.to_dict() for one in entries()])

@@ -84,7 +84,7 @@ def cell_sums(points: Floats, models: int, block: Block, numbers: Ints) -> tuple
     assert block.rounds is not None
     references = points[block.reference]
     places = np.arange(len(block.model))
-    if block.limit is None and block.usable.all():
+    if block.limit is None and block.usable.all() and block.rounds.first is None:
         weights = np.zeros((models, len(places)), dtype=np.float32)
         weights[block.model, places] = 1.0
         taken = block.rounds.removed[numbers]

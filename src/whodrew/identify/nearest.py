@@ -66,7 +66,7 @@ class FittedNearest:
         scores = np.where(counts > 0, cosine(queries, sums), NEVER)
         asked = np.flatnonzero((block.own >= 0) & block.usable[block.own])
         code = block.model[block.own[asked]]
-        if block.limit is None:
+        if block.limit is None and block.rounds.first is None:
             left = counts[code] - 1
             rest = sums[code] - points[block.reference[block.own[asked]]]
         else:

@@ -20,6 +20,8 @@ NONE = -1
 def positions(samples: Samples, among: Mask, seed: int) -> Ints:
     """Returns (N,) each image's seeded place in its cell; -1 for images not ``among``.
 
+    Draws of one generation share its place.
+
     Args:
         samples: N samples.
         among: (N,) images that take part.
@@ -28,6 +30,10 @@ def positions(samples: Samples, among: Mask, seed: int) -> Ints:
     keys = np.random.default_rng([seed, 1]).random(len(samples))
     place = np.full(len(samples), NONE, dtype=np.int64)
     rows = np.flatnonzero(among)
+    unit = samples.unit
+    if unit is not None:
+        every, (_, first) = rows, np.unique(unit[rows], return_index=True)
+        rows = rows[first]
     order = rows[np.lexsort((keys[rows], samples.model[rows], samples.prompt[rows]))]
     if len(order) == 0:
         return place
@@ -35,6 +41,10 @@ def positions(samples: Samples, among: Mask, seed: int) -> Ints:
     starts = np.flatnonzero(np.r_[True, cell[1:] != cell[:-1]])
     lengths = np.diff(np.r_[starts, len(order)])
     place[order] = np.arange(len(order)) - np.repeat(starts, lengths)
+    if unit is not None:
+        by_unit = np.full(int(unit.max(initial=0)) + 1, NONE, dtype=np.int64)
+        by_unit[unit[order]] = place[order]
+        place[every] = by_unit[unit[every]]
     return place
 
 
@@ -43,12 +53,16 @@ class PromptRounds:
     """The rounds of one prompt under matched knowledge.
 
     Attributes:
-        removed: (G + 1, M) index into the prompt's references, or -1: what round g takes.
+        removed: (G + 1, M) index into the prompt's references, or -1: what round g takes,
+            and with it all that are draws of the same generation.
         place: (r,) each reference's place in its cell.
+        first: (r,) index of the first draw of each reference's generation; ``None`` where
+            each is the only one.
     """
 
     removed: npt.NDArray[np.int64]
     place: Ints
+    first: Ints | None = None
 
     def kept(self, model: Ints, limit: int | None) -> Mask:
         """Returns (G + 1, r) true for the references that each round leaves.
@@ -61,13 +75,24 @@ class PromptRounds:
         rounds, count = len(self.removed), len(model)
         mask = np.ones((rounds, count), dtype=bool)
         taken = self.removed[:, model]
-        mask[taken == np.arange(count)] = False
+        mask[taken == (np.arange(count) if self.first is None else self.first)] = False
         if limit is not None:
-            sizes = np.bincount(model, minlength=self.removed.shape[1])[model]
+            sizes = self.sizes(model, self.removed.shape[1])[model]
             gone = np.where(taken >= 0, self.place[np.maximum(taken, 0)], -1)
             after = (self.place - gone - 1) % np.maximum(sizes, 1)
             mask[after >= limit] = False
         return mask
+
+    def sizes(self, model: Ints, models: int) -> Ints:
+        """Returns (M,) generations in each cell.
+
+        Args:
+            model: (r,) model of each reference.
+            models: M.
+        """
+        if self.first is not None:
+            model = model[self.first == np.arange(len(model))]
+        return np.bincount(model, minlength=models)
 
 
 def prompt_rounds(samples: Samples, prompt: int, place: Ints, duplicated: Mask) -> PromptRounds:
@@ -86,17 +111,22 @@ def prompt_rounds(samples: Samples, prompt: int, place: Ints, duplicated: Mask) 
     rows = np.arange(len(samples))[samples.rows(prompt)]
     rows = rows[samples.is_reference[rows]]
     model, own = samples.model[rows], place[rows]
-    sizes = np.bincount(model, minlength=len(samples.models))
+    first = None
+    leading = np.arange(len(rows))
+    if samples.unit is not None:
+        _, index, which = np.unique(samples.unit[rows], return_index=True, return_inverse=True)
+        first, leading = index[which], np.sort(index)
+    sizes = np.bincount(model[leading], minlength=len(samples.models))
     rounds = max(int(sizes.max(initial=1)), 1)
     at = np.full((rounds, len(samples.models)), NONE, dtype=np.int64)
-    at[own, model] = np.arange(len(rows))
+    at[own[leading], model[leading]] = leading
     removed = np.full((rounds + 1, len(samples.models)), NONE, dtype=np.int64)
     for code in np.flatnonzero(sizes).tolist():
         if sizes[code] > 1:
             removed[:-1, code] = at[np.arange(rounds) % sizes[code], code]
         elif duplicated[rows[at[0, code]]]:
             removed[0, code] = at[0, code]
-    return PromptRounds(removed, own)
+    return PromptRounds(removed, own, first)
 
 
 def twins(references: Samples, queries: Samples) -> Ints:

@@ -41,6 +41,9 @@ class Samples:
         scale: how vectors are to be compared, from the encoder's card.
         copies: (N, D) embeddings of perturbed copies of the same images, for identifiers
             that learn what a small change does; empty where there are none.
+        unit: (N,) code shared by rows that are draws of one generation (a random defence
+            applied several times), which come and go together; ``None`` where every row is
+            a generation of its own.
     """
 
     vectors: Rows
@@ -54,6 +57,7 @@ class Samples:
     group: Ints
     scale: Scale
     copies: tuple[Rows, ...] = ()
+    unit: Ints | None = None
 
     @classmethod
     def build(
@@ -199,8 +203,15 @@ class Samples:
 
     @cached_property
     def cell_sizes(self) -> Ints:
-        """(P, M) number of distinct references in each cell."""
+        """(P, M) number of distinct references in each cell; draws of one count once."""
         shape = len(self.prompts), len(self.models)
+        if self.unit is not None:
+            rows = np.flatnonzero(self.is_reference)
+            _, first = np.unique(self.unit[rows], return_index=True)
+            rows = rows[first]
+            distinct = np.zeros(shape, dtype=np.int64)
+            np.add.at(distinct, (self.prompt[rows], self.model[rows]), 1)
+            return distinct
         sizes = np.zeros(shape[0] * shape[1], dtype=np.int64)
         for start in range(0, len(self), AT_ONCE):
             part = slice(start, start + AT_ONCE)
@@ -241,6 +252,7 @@ class Samples:
             seed=self.seed[index],
             source=self.source[index],
             group=self.group[index],
+            unit=None if self.unit is None else self.unit[index],
         )
 
     def forget_models(self, codes: Ints) -> Samples:

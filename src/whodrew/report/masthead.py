@@ -17,6 +17,7 @@ from whodrew.report.values import as_list, as_map
 LABELS = {
     "shown_any": "named right, each image by itself",
     "shown_each_once": "named right, a prompt's images together",
+    "container_alone": "named right by the file alone",
     "size_and_format_alone": "named right by size and format alone",
     "as_served": "as served, each image by itself",
     "top1": "named right at once",
@@ -38,6 +39,8 @@ def render(context: Context) -> Markup:
     """Sentence, figures, and the warnings that have to be read before them."""
     headline = as_map(context.result.get("headline"))
     container = as_map(context.result.get("container") or headline.get("container"))
+    files = as_map(context.result.get("leaks"))
+    told = files.get("identifies") is True
     strongest = context.attacks[0] if context.attacks else {}
     sentence = headline.get("sentence")
     return template(
@@ -47,9 +50,9 @@ def render(context: Context) -> Markup:
         short=_short(as_map(headline.get("figures"))),
         tiles=_tiles(as_map(headline.get("figures")), strongest),
         synthetic=context.arena.get("synthetic") is True,
-        differs=container.get("differs") is True,
-        fields=_fields(container.get("fields")),
-        container=figure(container, "top1"),
+        differs=told or container.get("differs") is True,
+        fields=_fields(files.get("fields") if told else container.get("fields")),
+        container=figure(files, "accuracy_from_container") if told else figure(container, "top1"),
         strongest=strongest,
         strongest_top1=figure(strongest, "top1"),
         created=_when(context.result.get("created")),
@@ -124,5 +127,8 @@ def _when(raw: Any) -> str:
 def _fields(raw: Any) -> list[str]:
     """Names of the fields that differ, from a list of names, of objects, or a mapping."""
     named = list(raw) if isinstance(raw, Mapping) else as_list(raw)
-    names = [item.get("field") if isinstance(item, Mapping) else item for item in named]
+    names = [
+        item.get("what") or item.get("field") if isinstance(item, Mapping) else item
+        for item in named
+    ]
     return [clip(name, 40) for name in names if number(name) is None and name][:8]

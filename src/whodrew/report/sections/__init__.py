@@ -16,6 +16,7 @@ from whodrew.report.sections import (
     attacks,
     confusion,
     curves,
+    leaks,
     method,
     models,
     prompts,
@@ -44,6 +45,7 @@ class Section:
 
 SECTIONS: tuple[Section, ...] = (
     Section("attacks", "What an attacker needs to know", "Attacks", attacks.render),
+    Section("leaks", "What the files give away", "Files", leaks.render),
     Section("confusion", "Who is mistaken for whom", "Confusion", confusion.render),
     Section("prompts", "Prompts, from most to least revealing", "Prompts", prompts.render),
     Section("similarity", "Which models look alike", "Similarity", similarity.render),

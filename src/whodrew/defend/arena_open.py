@@ -1,0 +1,222 @@
+"""The folder of a defended arena: new, or one that an earlier run of the same kind began."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from whodrew.defend.arena_result import PROFILE_FILE, RECORD_FILE, SCHEMA, Defended, software
+from whodrew.defend.base import Learns, Secret
+from whodrew.defend.defence import Defence
+from whodrew.defend.ledger import WORK, Ledger
+from whodrew.defend.secrecy import SECRET_FILE, SecretCheck, draws, kept_secret
+from whodrew.embed.files import TEMPORARY, locked, write_atomically
+from whodrew.errors import InputError, UsageError
+
+_ANEW: Final = "give another --out, or delete this one"
+
+
+@dataclass
+class Opened:
+    """A folder that this run holds.
+
+    Attributes:
+        out: the folder.
+        defence: with its secret, and fitted where an earlier run had it fitted.
+        draw: which draw is written.
+        secret_file: name of the file that keeps the secret, if one does.
+        check: tells the secret again; ``None`` where none matters.
+        ledger: what is there.
+    """
+
+    out: Path
+    defence: Defence
+    draw: int
+    secret_file: str | None
+    check: SecretCheck | None
+    ledger: Ledger
+
+    def begin(self, defence: Defence) -> None:
+        """Writes what is fitted, and what later runs have to match."""
+        profile = profile_of(defence)
+        if profile is not None and not (self.out / PROFILE_FILE).is_file():
+            write_atomically(self.out / PROFILE_FILE, lambda sink: sink.write(profile))
+        self.defence = defence
+        self._write({"schema": SCHEMA, "software": software()}, complete=False)
+
+    def complete(self, result: Defended) -> None:
+        """Writes the result."""
+        values = result.to_dict()
+        for name in ("arena", "out", "dry_run"):  # the folder may be moved
+            del values[name]
+        self._write(values, complete=True)
+
+    def _write(self, values: dict[str, Any], *, complete: bool) -> None:
+        record = {
+            **values,
+            "complete": complete,
+            "defence": self.defence.spec,
+            "draw": self.draw,
+            "secret_check": None if self.check is None else self.check.to_dict(),
+        }
+        text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        write_atomically(self.out / RECORD_FILE, lambda sink: sink.write(text.encode()))
+
+
+def refuse_nested(source: str, out: Path) -> None:
+    """Refuses a folder inside the arena, or around it.
+
+    Raises:
+        UsageError: it is.
+    """
+    if not Path(source).exists():
+        return
+    one, other = Path(source).resolve(), out.resolve()
+    if one == other or one in other.parents or other in one.parents:
+        raise UsageError(f"{out} and the arena {source} lie inside each other: give another --out")
+
+
+@contextmanager
+def opened_folder(
+    out: Path,
+    defence: Defence,
+    secret: Secret | str | None,
+    draw: int,
+    said: Callable[[str], None],
+) -> Iterator[Opened]:
+    """Holds the folder, with the secret it was made with.
+
+    Args:
+        out: new, empty, or begun by an earlier run.
+        defence: as asked for.
+        secret: as given.
+        draw: as asked for.
+        said: gets lines for people.
+
+    Raises:
+        UsageError: the folder holds something else, is of another defence, secret, draw or
+            profile, or is held by another run.
+        InputError: it cannot be made, or its record cannot be read.
+    """
+    try:
+        (out / WORK).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the folder {out}: {error.strerror or error}") from error
+    with _held(out):
+        record = _record(out)
+        check = _checked(out, record, defence, draw)
+        secret_file = None
+        if draws(defence.stages):
+            if secret is None:
+                chosen, new = kept_secret(out)
+                secret_file = SECRET_FILE
+                if new:
+                    said(
+                        f"a fresh secret is kept in {out / SECRET_FILE}: whoever has it can "
+                        "undo the defence; show nobody, and keep it to go on or to serve"
+                    )
+            else:
+                chosen = secret if isinstance(secret, Secret) else Secret.of(secret)
+            if check is not None and not check.fits(chosen):
+                raise UsageError(f"{out} was made under another secret: {_ANEW}")
+            defence = defence.with_secret(chosen)
+            check = check or SecretCheck.of(chosen)
+        defence = _fitted(out, defence)
+        if record is not None and (found := record.get("software")) != software():
+            said(f"{out} was begun with other versions ({_others(found)}): files may differ")
+        yield Opened(out, defence, draw, secret_file, check, Ledger(out))
+
+
+@contextmanager
+def _held(out: Path) -> Iterator[None]:
+    taken = False
+    try:
+        with locked(out / WORK):
+            taken = True
+            yield
+    except UsageError as error:
+        if taken:
+            raise
+        raise UsageError(
+            f"{out} is being written by another run: wait for it, stop it, or give another --out"
+        ) from error
+
+
+def _record(out: Path) -> dict[str, Any] | None:
+    """Reads what an earlier run noted; ``None`` where the folder is new."""
+    file = out / RECORD_FILE
+    if not file.is_file():
+        ours = (WORK, SECRET_FILE, PROFILE_FILE)
+        others = [one.name for one in out.iterdir() if one.name not in ours]
+        others = [name for name in others if not name.endswith(TEMPORARY)]
+        if others:
+            raise UsageError(
+                f"{out} holds {min(others)!r} and is no defended arena: give a new or empty folder"
+            )
+        return None
+    try:
+        record = json.loads(file.read_text("utf-8"))
+        if record["schema"] != SCHEMA:
+            raise ValueError(record["schema"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{file} cannot be read as {SCHEMA}: {_ANEW}") from error
+    return dict(record)
+
+
+def _checked(
+    out: Path, record: dict[str, Any] | None, defence: Defence, draw: int
+) -> SecretCheck | None:
+    if record is None:
+        return None
+    for name, asked in (("defence", defence.spec), ("draw", draw)):
+        if record.get(name) != asked:
+            raise UsageError(f"{out} is of {name} {record.get(name)}, not {asked}: {_ANEW}")
+    found = record.get("secret_check")
+    try:
+        return None if found is None else SecretCheck(str(found["salt"]), str(found["digest"]))
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{out / RECORD_FILE} cannot be read as {SCHEMA}: {_ANEW}") from error
+
+
+def _fitted(out: Path, defence: Defence) -> Defence:
+    """Takes what an earlier run has learnt, unless something else was given."""
+    file = out / PROFILE_FILE
+    if not file.is_file() or not any(isinstance(one, Learns) for one in defence.stages):
+        return defence
+    if defence.unfitted:
+        return defence.with_profile(file)
+    mine = profile_of(defence)
+    if mine is not None and profile_digest(mine) != profile_digest(file.read_bytes()):
+        raise UsageError(f"{out} was made with another profile: {_ANEW}")
+    return defence
+
+
+def profile_of(defence: Defence) -> bytes | None:
+    """Returns what the stages have learnt, ``None`` where none learns."""
+    learns = any(isinstance(one, Learns) for one in defence.stages)
+    return defence.profile() if learns else None
+
+
+def profile_digest(profile: bytes) -> str:
+    """Returns a hash of what a profile holds; the file itself has the time in it."""
+    digest = hashlib.blake2b(digest_size=16)
+    with np.load(io.BytesIO(profile), allow_pickle=False) as arrays:
+        for name in sorted(arrays.files):
+            array = np.ascontiguousarray(arrays[name])
+            digest.update(f"{name} {array.dtype.str} {array.shape} ".encode())
+            digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def _others(found: Any) -> str:
+    now = software()
+    rows = found if isinstance(found, dict) else {}
+    return ", ".join(f"{name} {rows.get(name)}" for name in now if rows.get(name) != now[name])

@@ -1,0 +1,215 @@
+"""The attackers a defence has to face, from vectors that were already encoded.
+
+Names and knowledge of each are whodrew's own; the headline is the strongest of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+
+from whodrew.encoders.base import Scale
+from whodrew.identify.assign import assign
+from whodrew.identify.attack import Attack, Names, attack
+from whodrew.identify.knowledge import Knowledge, Prompts, Shown
+from whodrew.identify.problem import Problem
+from whodrew.identify.registry import get_identifier
+from whodrew.identify.samples import Floats, Samples
+from whodrew.measure.accuracy import Named
+from whodrew.measure.intervals import Rate, missing
+
+STRONG: Final = "whitened-centroid"
+ROBUST: Final = "contrastive"
+#: Draws that the contrastive attacker takes as copies of its references.
+COPIES: Final = 4
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What is known of N images, in the order of their vectors.
+
+    Attributes:
+        model: N names.
+        prompt: N prompt ids.
+        seed: N names of generations within a cell.
+    """
+
+    model: tuple[str, ...]
+    prompt: tuple[str, ...]
+    seed: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.model)
+
+    @property
+    def chance(self) -> float:
+        """What guessing gives, each image named alone."""
+        return 1.0 / len(set(self.model))
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """What one encoder made of the images.
+
+    Attributes:
+        encoder: its name.
+        scale: how its vectors are compared.
+        query: (N, D) of what is shown.
+        references: (R, N, D) of what the attacker has of the same images: R draws.
+    """
+
+    encoder: str
+    scale: Scale
+    query: Floats
+    references: Floats
+
+
+@dataclass(frozen=True)
+class Faced:
+    """One attacker's figure against one defence.
+
+    Attributes:
+        attacker: ``unchanged``, ``adaptive``, ``unseen-encoder``, ``purifying``,
+            ``contrastive`` or ``fused``.
+        encoder: what it looks through; ``a+b`` for a fusion.
+        identifier: what it names by.
+        knowledge: what it has; ``draws`` of the defence per reference, and what it does to
+            images first (``purified``).
+        top1: share of images it names.
+    """
+
+    attacker: str
+    encoder: str
+    identifier: str
+    knowledge: Mapping[str, Any]
+    top1: Rate
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns JSON-ready values."""
+        values: dict[str, Any] = {
+            "attacker": self.attacker,
+            "encoder": self.encoder,
+            "identifier": self.identifier,
+            "knowledge": dict(self.knowledge),
+        }
+        if self.top1.value is None:
+            return {**values, "top1": None, "top1_reason": self.top1.reason}
+        return {**values, "top1": self.top1.to_dict()}
+
+
+@dataclass(frozen=True)
+class Case:
+    """What every attacker of a frontier has in common.
+
+    Attributes:
+        labels: of the images.
+        prompts: ``matched`` or ``other``.
+        shown: ways images are shown.
+        seed: seeds folds and intervals.
+    """
+
+    labels: Labels
+    prompts: Prompts
+    shown: tuple[Shown, ...]
+    seed: int = 0
+
+    def problem(self, vectors: Vectors, draws: int, copies: int = 0) -> Problem:
+        """Poses the queries to an attacker who has ``draws`` of each reference.
+
+        A query's own image is never among what it is compared with: under ``matched`` all
+        its draws are left out, and those of one generation of every other cell.
+
+        Args:
+            vectors: of one encoder.
+            draws: how many of the references' draws are references.
+            copies: how many of the draws that follow them are copies to learn from.
+        """
+        labels, count = self.labels, len(self.labels)
+        models, prompts = sorted(set(labels.model)), sorted(set(labels.prompt))
+        queries = Samples.build(
+            vectors.query,
+            models=labels.model,
+            prompts=labels.prompt,
+            seed=labels.seed,
+            scale=vectors.scale,
+            model_names=models,
+            prompt_names=prompts,
+            group=np.arange(count),
+        )
+        flat = vectors.references[:draws].reshape(draws * count, -1)
+        references = Samples.build(
+            flat,
+            models=labels.model * draws,
+            prompts=labels.prompt * draws,
+            seed=labels.seed * draws,
+            scale=vectors.scale,
+            model_names=models,
+            prompt_names=prompts,
+            group=count + np.arange(draws * count),
+        )
+        references = replace(references, unit=references.source % count)
+        if copies:
+            # each draw's copies are other draws of the same image
+            number = len(vectors.references)
+            rows, draw = references.source % count, references.source // count
+            taken = [
+                np.ascontiguousarray(vectors.references[(draw + step) % number, rows])
+                for step in range(1, copies + 1)
+            ]
+            references = replace(references, copies=tuple(taken))
+        knowledge = Knowledge(prompts=self.prompts)
+        return Problem.build(references, queries, knowledge=knowledge, seed=self.seed)
+
+    def named(self, vectors: Vectors, draws: int, identifier: str = STRONG) -> Attack:
+        """Returns one identifier's attack through one encoder."""
+        copies = 0
+        if identifier == ROBUST:
+            copies = min(COPIES, len(vectors.references) - 1)
+        return attack(self.problem(vectors, draws, copies), get_identifier(identifier))
+
+    def faced(self, attacker: str, found: Names, encoder: str, **more: Any) -> list[Faced]:
+        """Names every query, once for each way images are shown.
+
+        Args:
+            attacker: its name.
+            found: its attack.
+            encoder: what it looks through.
+            **more: further knowledge, such as ``draws``.
+        """
+        problem = found.problem
+        answers = found.answers  # type: ignore[attr-defined]
+        models, prompts = len(problem.references.models), len(problem.references.prompts)
+        results = []
+        for way in self.shown:
+            named = Named.zero(models, prompts, self.seed)
+            if len(answers.rows) and way == "any":
+                able = np.maximum(np.isfinite(answers.scores).sum(axis=1), 1)
+                named.update(
+                    answers.prompt, answers.model, answers.scores.argmax(axis=1), 1.0 / able
+                )
+            elif len(answers.rows):
+                together = assign(problem, answers)
+                named.update(together.prompt, together.model, together.answer, together.chances)
+            knowledge = {**problem.knowledge.to_dict(), "shown": way, **more}
+            rate = (
+                named.rate(named.right.sum(axis=1), named.chance)
+                if named.queries
+                else missing(f"no image has a reference under {self.prompts!r} knowledge")
+            )
+            results.append(Faced(attacker, encoder, found.label, knowledge, rate))
+        return results
+
+
+def strongest(faced: Sequence[Faced], shown: Shown = "any") -> Faced | None:
+    """Returns the attacker who names most, of those measured; the first of equals.
+
+    Args:
+        faced: attackers.
+        shown: the way images are shown that counts; where none was measured that way, all.
+    """
+    measured = [one for one in faced if one.top1.value is not None]
+    same = [one for one in measured if one.knowledge["shown"] == shown] or measured
+    return max(same, key=lambda one: one.top1.value or 0.0, default=None)

@@ -1,0 +1,277 @@
+"""What attackers see: every image undefended, as shown, and as they would draw it themselves.
+
+Images are worked on in shares of a few; what a share gave is kept on disk, so that a killed
+run goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from whodrew.arena import Arena, BadItem, ImageError, Pixels, decode, iter_bytes
+from whodrew.arena.forms import Form
+from whodrew.defend.base import Learns
+from whodrew.defend.defence import Defence
+from whodrew.defend.picture import Picture
+from whodrew.defend.quality import Quality, lpips_distance, quality
+from whodrew.encoders.base import Encoder
+from whodrew.errors import UsageError
+from whodrew.identify.samples import Floats
+
+SHARE: Final = 32
+#: Defended by nobody: the images as they are.
+NATIVE: Final = "native"
+Told = Callable[[int, int], None]
+FIGURES: Final = ("psnr", "ssim", "lpips", "max_change")
+
+
+@dataclass(frozen=True)
+class Look:
+    """One way of looking at defended images: an encoder, after a change or none.
+
+    Attributes:
+        encoder: name.
+        form: name of what the attacker does to images first, ``""`` for nothing.
+        draws: draws of each reference that are looked at.
+    """
+
+    encoder: str
+    form: str
+    draws: int
+
+    @property
+    def key(self) -> str:
+        """Names its arrays."""
+        return f"{self.form}:{self.encoder}"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one defence's images look like.
+
+    Attributes:
+        query: by look, (N, D) of what is shown.
+        references: by look, (R, N, D) of the attacker's own draws; empty of draws for native
+            images.
+        quality: one entry an image that was measured.
+        milliseconds: what defending one image took, of those timed.
+    """
+
+    query: Mapping[str, Floats]
+    references: Mapping[str, Floats]
+    quality: tuple[Quality, ...]
+    milliseconds: npt.NDArray[np.float64]
+
+
+class Watcher:
+    """Encodes images under defences, in threads, share by share.
+
+    Args:
+        arena: the images; each must be readable.
+        encoders: by name.
+        cache: folder for what is done.
+        workers: threads.
+        seed: names the operator's secret and the attacker's, which differ.
+        measured: indices of images whose quality is measured.
+    """
+
+    def __init__(
+        self,
+        arena: Arena,
+        encoders: Mapping[str, Encoder],
+        cache: Path,
+        *,
+        workers: int,
+        seed: int,
+        measured: frozenset[int],
+    ) -> None:
+        self.arena = arena
+        self.encoders = encoders
+        self.cache = cache
+        self.workers = workers
+        self.seed = seed
+        self.measured = measured
+        self._perceptual, self.lpips_reason = lpips_distance()
+        self._gates: dict[str, Any] = {}
+        for name, one in encoders.items():
+            most = getattr(one, "max_workers", None)
+            self._gates[name] = threading.Semaphore(most) if most else nullcontext()
+        self._models = arena.images["model"].to_pylist()
+        self._prompts = arena.images["prompt_id"].to_pylist()
+        self.secrets = f"operator of {seed}", f"attacker of {seed}"
+
+    def see(self, defence: Defence | None, looks: Sequence[Look], told: Told | None = None) -> Seen:
+        """Looks at every image under one defence, or as it is.
+
+        Args:
+            defence: fitted; ``None`` for the images as they are.
+            looks: ways of looking.
+            told: told of images done, and of how many.
+        """
+        size = len(self.arena)
+        name = self._name(defence, looks)
+        shares = [range(at, min(at + SHARE, size)) for at in range(0, size, SHARE)]
+        found = []
+        for share in shares:
+            path = self.cache / f"{name}-{share.start}.npz"
+            part = _read(path)
+            if part is None:
+                part = self._share(defence, looks, share)
+                _write(path, part)
+            found.append(part)
+            if told is not None:
+                told(share.stop, size)
+        return _joined(found, looks)
+
+    def _name(self, defence: Defence | None, looks: Sequence[Look]) -> str:
+        """Names what is kept by all that it depends on."""
+        cards = sorted((name, one.card.revision) for name, one in self.encoders.items())
+        profile = b"" if defence is None else _learnt(defence)
+        text = repr((NATIVE if defence is None else defence.spec, self.seed, cards, list(looks)))
+        items = "\n".join(self.arena.images["item"].to_pylist())
+        kept = f"{text}\n{self.arena.source}\n{items}\n{sorted(self.measured)}"
+        return hashlib.blake2b(kept.encode() + profile, digest_size=12).hexdigest()
+
+    def _share(
+        self, defence: Defence | None, looks: Sequence[Look], share: range
+    ) -> dict[str, npt.NDArray[Any]]:
+        rows = self.arena.take(list(share)).images
+        done: dict[int, dict[str, Any]] = {}
+
+        def one(at: int, data: bytes) -> None:
+            done[at] = self._image(defence, looks, share.start + at, data)
+
+        with ThreadPoolExecutor(self.workers) as pool:
+            waiting = []
+            for at, data in iter_bytes(rows):
+                if isinstance(data, ImageError):
+                    item = rows["item"][at].as_py()
+                    raise UsageError(f"{item} can no longer be read: {data.reason}")
+                waiting.append(pool.submit(one, at, data))
+            for future in waiting:
+                future.result()
+        ordered = [done[at] for at in range(len(share))]
+        return {key: np.stack([values[key] for values in ordered]) for key in ordered[0]}
+
+    def _image(
+        self, defence: Defence | None, looks: Sequence[Look], at: int, data: bytes
+    ) -> dict[str, Any]:
+        picture = Picture.of(decode(data).image)
+        if defence is None:
+            return {f"q {one.key}": self._encoded(one, [picture.pixels])[0] for one in looks}
+        named = {"model": self._models[at], "prompt_id": self._prompts[at]}
+        operator, attacker = map(defence.with_secret, self.secrets)
+        began = time.thread_time()
+        file = operator.served.encode(operator.changed(picture, **named).image)
+        spent = 1e3 * (time.thread_time() - began)
+        shown = decode(file).pixels
+        values: dict[str, Any] = {"milliseconds": np.float64(spent)}
+        values["quality"] = np.full(1 + len(FIGURES), np.nan)
+        if at in self.measured:
+            plain = operator.plain(picture)
+            figures = quality(plain, Picture.of(shown), perceptual=self._perceptual)
+            values["quality"] = _numbers(figures)
+        most = max((one.draws for one in looks), default=0)
+        draws = [shown]
+        if defence.is_random:
+            for draw in range(1, most + 1):
+                other = attacker.changed(picture, draw=draw, **named)
+                draws.append(decode(attacker.served.encode(other.image)).pixels)
+        for one in looks:
+            wanted = draws[: one.draws + 1]
+            vectors = self._encoded(one, wanted)
+            values[f"q {one.key}"] = vectors[0]
+            # what is not random gives the attacker the very image that is shown
+            values[f"r {one.key}"] = vectors[1:] if len(vectors) > 1 else vectors
+        return values
+
+    def _encoded(self, look: Look, images: Sequence[Pixels]) -> Floats:
+        form = Form.parse(look.form) if look.form else None
+        encoder = self.encoders[look.encoder]
+        some = max(1, int(getattr(encoder, "batch_size", 1)))
+        changed = [one if form is None else form(one) for one in images]
+        with self._gates[look.encoder]:
+            parts = [
+                encoder.encode(changed[start : start + some])
+                for start in range(0, len(changed), some)
+            ]
+        return np.concatenate(parts).astype(np.float32)
+
+
+def _numbers(figures: Quality) -> npt.NDArray[np.float64]:
+    """Returns (5,): 1 for measured, then each figure, NaN where there is none."""
+    found = [getattr(figures, name) for name in FIGURES]
+    return np.array([1.0, *(np.nan if one is None else one for one in found)])
+
+
+def _figures(row: npt.NDArray[np.float64]) -> Quality:
+    psnr, ssim, lpips, most = (None if np.isnan(one) else float(one) for one in row[1:])
+    return Quality(psnr, ssim, lpips, None if most is None else int(most))
+
+
+def _learnt(defence: Defence) -> bytes:
+    digest = hashlib.blake2b(digest_size=16)
+    for stage in defence.stages:
+        if isinstance(stage, Learns) and stage.fitted:
+            for key, value in sorted(stage.state().items()):
+                digest.update(key.encode() + np.ascontiguousarray(value).tobytes())
+    return digest.digest()
+
+
+def _read(path: Path) -> dict[str, npt.NDArray[Any]] | None:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {key: file[key] for key in file.files}
+    except FileNotFoundError:
+        return None
+
+
+def _write(path: Path, values: Mapping[str, npt.NDArray[Any]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    out = io.BytesIO()
+    np.savez(out, **values)  # type: ignore[arg-type]
+    temporary = path.with_suffix(".tmp")
+    temporary.write_bytes(out.getvalue())
+    temporary.replace(path)
+
+
+def _joined(parts: Sequence[Mapping[str, npt.NDArray[Any]]], looks: Sequence[Look]) -> Seen:
+    whole = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+    query = {one.key: whole[f"q {one.key}"] for one in looks}
+    references = {
+        one.key: np.ascontiguousarray(np.moveaxis(whole[f"r {one.key}"], 1, 0))
+        for one in looks
+        if f"r {one.key}" in whole
+    }
+    found: tuple[Quality, ...] = ()
+    if "quality" in whole:
+        kept = whole["quality"][~np.isnan(whole["quality"][:, 0])]
+        found = tuple(_figures(row) for row in kept)
+    return Seen(query, references, found, whole.get("milliseconds", np.empty(0)))
+
+
+def readable(arena: Arena) -> tuple[Arena, tuple[BadItem, ...]]:
+    """Returns the images that decode, and the others with the reason; a pass over the files."""
+    bad: dict[int, BadItem] = {}
+    items = arena.images["item"]
+    for at, data in iter_bytes(arena.images):
+        try:
+            if isinstance(data, ImageError):
+                raise data
+            decode(data)
+        except ImageError as error:
+            bad[at] = BadItem(items[at].as_py(), error.reason)
+    kept = [at for at in range(len(arena)) if at not in bad]
+    return arena.take(kept), tuple(bad[at] for at in sorted(bad))

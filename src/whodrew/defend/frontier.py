@@ -1,0 +1,335 @@
+"""The frontier: how well the best attacker still does, against what pictures pay for it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from whodrew.arena import Arena, ImageError, decode, iter_bytes
+from whodrew.defend.attackers import ROBUST, STRONG, Case, Faced, Labels, Vectors, strongest
+from whodrew.defend.base import Example
+from whodrew.defend.defence import Defence
+from whodrew.defend.draws import Look, Seen, Watcher
+from whodrew.defend.frontier_result import Frontier, Point, recommend
+from whodrew.defend.pairs import pairs_of
+from whodrew.defend.picture import Picture
+from whodrew.defend.quality import medians
+from whodrew.defend.usable import usable
+from whodrew.encoders.base import Encoder
+from whodrew.encoders.registry import ENCODERS, get_encoder
+from whodrew.errors import InputError, UsageError, WhodrewError
+from whodrew.identify.fusion import fuse
+from whodrew.identify.knowledge import Prompts, Shown
+from whodrew.measure.intervals import missing
+
+#: What the purifying attacker does to images first.
+PURIFIERS: Final = ("jpeg-75", "resize-0.5", "blur-1")
+UNSEEN: Final = "efficientnet-lite0"
+
+Said = Callable[[str], None]
+Progressed = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class FrontierOptions:
+    """What a frontier is measured with.
+
+    Attributes:
+        encoders: what attackers look through; the first is the leading one.
+        unseen: an encoder that no defence saw, where it is not among them; ``""`` for none.
+        knowledge: ``matched``, ``other`` or ``auto`` (matched where at least half of the
+            cells hold two generations, else other).
+        shown: ``any``, ``each-once`` or ``auto`` (both, where prompts show several models).
+        draws: draws of the defence that the adaptive attacker makes of each reference.
+        fewer: draws where an encoder is slow (every one but the leading) or images are
+            purified.
+        images: images measured at most, of whole prompts, seeded; 0 for all.
+        models: models measured at most, seeded; 0 for all.
+        quality: images whose quality is measured, seeded.
+        workers: threads.
+        seed: seeds all of it.
+    """
+
+    encoders: tuple[str, ...] = ("fingerprint",)
+    unseen: str = UNSEEN
+    knowledge: str = "auto"
+    shown: str = "auto"
+    draws: int = 16
+    fewer: int = 4
+    images: int = 4000
+    models: int = 0
+    quality: int = 64
+    workers: int | None = None
+    seed: int = 0
+
+    def check(self) -> None:
+        """Refuses options that cannot be served.
+
+        Raises:
+            UsageError: with the mend.
+            MissingExtraError: an encoder needs modules that are not installed.
+        """
+        for name in self.encoders:
+            ENCODERS.check(name)
+        for name, value, least in (
+            ("draws", self.draws, 1),
+            ("fewer-draws", self.fewer, 1),
+            ("quality-images", self.quality, 1),
+            ("images", self.images, 0),
+            ("models", self.models, 0),
+        ):
+            if value < least:
+                raise UsageError(f"--{name} {value} is less than {least}")
+        if self.models == 1:
+            raise UsageError("--models 1 leaves nothing to tell apart: give at least 2")
+
+
+def frontier(
+    arena: Arena,
+    specs: Sequence[str],
+    *,
+    options: FrontierOptions | None = None,
+    cache: str | Path | None = None,
+    said: Said | None = None,
+    progress: Progressed | None = None,
+    **changes: Any,
+) -> Frontier:
+    """Measures defences against every attacker, and what they cost.
+
+    Every attacker is measured with whole prompts held out (or, under matched knowledge,
+    with the query's own image left out in all its draws), as ``paper.md`` defines it.
+
+    Cost: for each SPEC, images x (1 + draws) defended and encoded, and an attack a way of
+    looking. ``cache`` keeps what was encoded, so that a killed run goes on.
+
+    Args:
+        arena: images whose models are known.
+        specs: defences; the same twice counts once.
+        options: what is measured; ``changes`` are applied to it.
+        cache: folder for what was encoded; a temporary one when not given.
+        said: told what is being done.
+        progress: told (defence, images done, images).
+        **changes: fields of ``FrontierOptions``.
+
+    Returns:
+        The frontier, defences in the order given.
+
+    Raises:
+        UsageError: an option or a SPEC that cannot be served.
+        InputError: the arena has too few images to be attacked.
+    """
+    chosen = replace(options or FrontierOptions(), **changes)
+    chosen.check()
+    tell = said or (lambda _: None)
+    defences = [Defence.parse(spec) for spec in dict.fromkeys(specs)]
+    if not defences:
+        raise UsageError("name at least one defence: --defence 'canonical(size=768)'")
+    used = usable(arena, chosen.images, chosen.models, chosen.seed)
+    for note in used.notes:
+        tell(note)
+    with _folder(cache) as folder:
+        run = _prepared(used.arena, chosen, folder, tell, progress)
+        native = run.native()
+        undefended: list[Faced] = []
+        for look in (Look(name, "", 0) for name in run.encoders):
+            found = run.case.named(run.vectors(look, native), 1)
+            undefended += run.case.faced("undefended", found, look.encoder, draws=0)
+        points = [_point(run, defence, native) for defence in defences]
+    labels = run.case.labels
+    return Frontier(
+        arena={
+            "source": arena.source,
+            "images": len(labels),
+            "models": len(set(labels.model)),
+            "prompts": len(set(labels.prompt)),
+            "bad": [one.to_dict() for one in (*arena.bad, *used.bad)],
+            "notes": list(used.notes),
+        },
+        chance=labels.chance,
+        seed=chosen.seed,
+        undefended=tuple(undefended),
+        points=tuple(points),
+        recommendation=recommend(points, undefended, labels.chance),
+    )
+
+
+def _prepared(
+    arena: Arena, options: FrontierOptions, folder: Path, said: Said, progress: Progressed | None
+) -> _Run:
+    columns = (arena.images[key].to_pylist() for key in ("model", "prompt_id", "seed"))
+    labels = Labels(*map(tuple, columns))
+    case = Case(labels, _prompts(labels, options), _shown(labels, options), options.seed)
+    encoders, no_unseen = _encoders(options)
+    rng = np.random.default_rng([options.seed, 20])
+    count = min(options.quality, len(arena))
+    watcher = Watcher(
+        arena,
+        encoders,
+        folder,
+        workers=options.workers or _processors(),
+        seed=options.seed,
+        measured=frozenset(rng.choice(len(arena), count, replace=False).tolist()),
+    )
+
+    def told(name: str) -> Callable[[int, int], None]:
+        return lambda done, whole: progress(name, done, whole) if progress else None
+
+    return _Run(arena, options, case, encoders, no_unseen, watcher, told, said)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What all points of a frontier share."""
+
+    arena: Arena
+    options: FrontierOptions
+    case: Case
+    encoders: dict[str, Encoder]
+    no_unseen: str | None
+    watcher: Watcher
+    told: Callable[[str], Callable[[int, int], None]]
+    said: Said
+
+    @property
+    def leading(self) -> str:
+        """The encoder whose references are drawn most often."""
+        return self.options.encoders[0]
+
+    def native(self) -> Seen:
+        """Looks at the images as they are."""
+        looks = [Look(name, "", 0) for name in self.encoders]
+        return self.watcher.see(None, looks, self.told("undefended"))
+
+    def looks(self) -> list[Look]:
+        """Returns the ways of looking: the leading encoder first, with every draw."""
+        fewer = min(self.options.fewer, self.options.draws)
+        looks = [Look(self.leading, "", self.options.draws)]
+        looks += [Look(name, "", fewer) for name in self.encoders if name != self.leading]
+        return looks + [Look(self.leading, form, fewer) for form in PURIFIERS]
+
+    def vectors(self, look: Look, seen: Seen) -> Vectors:
+        """Returns what one way of looking saw."""
+        query = seen.query[look.key]
+        references = seen.references.get(look.key, query[None])
+        return Vectors(look.encoder, self.encoders[look.encoder].card.scale, query, references)
+
+
+def _point(run: _Run, defence: Defence, native: Seen) -> Point:
+    run.said(f"learning and applying {defence.spec}")
+    fitted = defence.fit(lambda: _examples(run.arena))
+    seen = run.watcher.see(fitted, run.looks(), run.told(defence.spec))
+    run.said(f"attacking {defence.spec}")
+    faced = tuple(_attackers(run, fitted, seen, native))
+    return Point(
+        defence=fitted.spec,
+        budget=fitted.budget,
+        quality=medians(seen.quality, lpips_reason=run.watcher.lpips_reason),
+        milliseconds=float(np.median(seen.milliseconds)),
+        attackers=faced,
+        strongest=strongest(faced),
+        pairs=pairs_of(run.arena, fitted.with_secret(run.watcher.secrets[0]), run.options.seed),
+    )
+
+
+def _attackers(run: _Run, defence: Defence, seen: Seen, native: Seen) -> Iterator[Faced]:
+    case, known = run.case, {name for one in defence.stages for name in getattr(one, "sees", ())}
+    members = []
+    for look in run.looks():
+        vectors = run.vectors(look, seen)
+        most = len(vectors.references)
+        if look.form:
+            found = case.named(vectors, most)
+            yield from case.faced("purifying", found, look.encoder, draws=most, purified=look.form)
+            continue
+        before = replace(vectors, references=native.query[look.key][None])
+        yield from case.faced("unchanged", case.named(before, 1), look.encoder, draws=0)
+        # the leading encoder is the one that whoever built the defence thought of
+        kind = "adaptive" if look.encoder in {*known, run.leading} else "unseen-encoder"
+        for draws in dict.fromkeys((1, most)):
+            yield from case.faced(kind, case.named(vectors, draws), look.encoder, draws=draws)
+        members.append(replace(vectors, references=vectors.references[: run.options.fewer]))
+    leading = run.vectors(run.looks()[0], seen)
+    robust = case.named(leading, 1, ROBUST)
+    yield from case.faced("contrastive", robust, leading.encoder, draws=1)
+    if len(members) > 1:
+        draws = min(len(one.references) for one in members)
+        fused = fuse([case.named(one, draws) for one in members])
+        name = "+".join(one.encoder for one in members)
+        yield from case.faced("fused", fused, name, draws=draws)
+    lacking = ["unseen-encoder"] if run.no_unseen is not None else []
+    for kind in (*lacking, *(["fused"] if lacking and len(members) == 1 else [])):
+        knowledge = {"prompts": case.prompts, "shown": case.shown[0]}
+        why = missing(run.no_unseen or "")
+        yield Faced(kind, run.options.unseen, STRONG, knowledge, why)
+
+
+def _encoders(options: FrontierOptions) -> tuple[dict[str, Encoder], str | None]:
+    """Returns the encoders by name, and why the unseen one is missing, where it is."""
+    made = {name: get_encoder(name) for name in dict.fromkeys(options.encoders)}
+    if not options.unseen or options.unseen in made:
+        return made, None
+    try:
+        made[options.unseen] = get_encoder(options.unseen)
+    except WhodrewError as error:
+        return made, str(error)
+    return made, None
+
+
+def _examples(arena: Arena) -> Iterator[Example]:
+    models, prompts = (arena.images[key].to_pylist() for key in ("model", "prompt_id"))
+    for at, data in iter_bytes(arena.images):
+        if not isinstance(data, ImageError):
+            yield Example(Picture.of(decode(data).image), models[at], prompts[at])
+
+
+def _prompts(labels: Labels, options: FrontierOptions) -> Prompts:
+    cells: dict[tuple[str, str], int] = {}
+    for cell in zip(labels.model, labels.prompt, strict=True):
+        cells[cell] = cells.get(cell, 0) + 1
+    many = 2 * sum(count >= 2 for count in cells.values()) >= len(cells)
+    if options.knowledge == "auto":
+        return "matched" if many else "other"
+    if options.knowledge == "matched":
+        if max(cells.values()) < 2:
+            raise InputError(
+                "--knowledge matched needs two generations of some cell, and every cell of "
+                "this arena has one: use --knowledge other"
+            )
+        return "matched"
+    if len(set(labels.prompt)) < 2:
+        raise InputError(
+            "--knowledge other needs references of other prompts, and this arena has one "
+            "prompt: use --knowledge matched"
+        )
+    return "other"
+
+
+def _shown(labels: Labels, options: FrontierOptions) -> tuple[Shown, ...]:
+    if options.shown == "any":
+        return ("any",)
+    if options.shown == "each-once":
+        return ("each-once",)
+    pairs = len(set(zip(labels.model, labels.prompt, strict=True)))
+    return ("any", "each-once") if pairs > len(set(labels.prompt)) else ("any",)
+
+
+@contextmanager
+def _folder(cache: str | Path | None) -> Iterator[Path]:
+    if cache is not None:
+        yield Path(cache)
+        return
+    with tempfile.TemporaryDirectory(prefix="whodrew-") as folder:
+        yield Path(folder)
+
+
+def _processors() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
