@@ -25,6 +25,7 @@ COMMANDS = (
     "identify",
     "leaks",
     "defend",
+    "frontier",
     "prompts",
     "votes",
     "encoders",
@@ -36,6 +37,13 @@ VALUES: dict[str, tuple[str, Any]] = {
     "--address": ("auto", "auto"),
     "--defence": ("canonical", "canonical"),
     "--draw": ("2", 2),
+    "--draws": ("3", 3),
+    "--fewer-draws": ("2", 2),
+    "--images": ("40", 40),
+    "--models": ("8", 8),
+    "--quality-images": ("5", 5),
+    "--scorer": ("sharpness", "sharpness"),
+    "--unseen-encoder": ("none", "none"),
     "--dry-run": ("1", True),
     "--profile": ("there.npz", Path("there.npz")),
     "--secret": ("mine", "mine"),
@@ -72,6 +80,7 @@ VALUES: dict[str, tuple[str, Any]] = {
 }
 SEVERAL = {("audit", "--encoder"), ("audit", "--identifier")}
 SEVERAL |= {("prompts", "--encoder"), ("prompts", "--columns"), ("prompts", "--vote-columns")}
+SEVERAL |= {("frontier", "--defence"), ("frontier", "--encoder"), ("frontier", "--columns")}
 SEVERAL |= {(command, "--columns") for command in ("audit", "defend", "embed", "identify", "leaks")}
 
 

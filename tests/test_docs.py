@@ -180,6 +180,81 @@ def test_every_command_shown_is_one_that_exists(page: Path) -> None:
             raise
 
 
+def _row(text: str, name: str) -> str:
+    """Returns the row of a table whose first cell names ``name``, links set aside."""
+    plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)
+    rows = re.findall(r"^\|[^|]*`" + re.escape(name) + r"`[^|]*\|.*$", plain, re.MULTILINE)
+    assert rows, f"no table has a row for {name}"
+    return "\n".join(rows)
+
+
+def test_every_defence_and_setting_is_described() -> None:
+    from whodrew.defend.listing import defences
+
+    listed = [one for one in defences() if "/" not in one.name]
+    assert len(listed) >= 10
+    defended = (DOCS / "defences.md").read_text("utf-8")
+    adversarial = (DOCS / "perturb.md").read_text("utf-8")
+    for one in listed:
+        row = _row(defended, one.name)
+        if one.name in {"perturb", "universal"}:
+            row = adversarial.split(f"## `{one.name}`", 1)[1].split("\n#", 1)[0]
+        for setting, default in one.settings.items():
+            assert f"`{setting}`" in row, f"{one.name} does not describe {setting}"
+            told = re.search(rf"`{setting}` \(([0-9.]+)", row)
+            if told is not None:
+                assert float(told[1]) == default, f"{one.name} {setting}"
+
+
+@pytest.mark.parametrize(
+    ("command", "page"),
+    [
+        ("audit", "audit.md"),
+        ("defend", "defences.md"),
+        ("frontier", "frontier.md"),
+        ("identify", "identify.md"),
+        ("leaks", "leaks.md"),
+        ("prompts", "prompts.md"),
+        ("rank", "votes.md"),
+    ],
+)
+def test_every_option_of_a_command_is_described(command: str, page: str) -> None:
+    text = (DOCS / page).read_text("utf-8")
+    missing = sorted(_options(command) - {"--help"} - set(re.findall(r"--[a-z-]+", text)))
+    assert not missing, f"{page} does not tell of {missing}"
+
+
+def _commands() -> dict[str, Any]:
+    """Returns the commands by name."""
+    from typer.main import get_command
+
+    from whodrew import cli
+
+    root: Any = get_command(cli.app)
+    return dict(root.commands)
+
+
+def _options(command: str) -> set[str]:
+    """Returns the long options of a command."""
+    there = _commands()
+    found = {**there, **there["votes"].commands}[command]
+    return {word for one in found.params for word in one.opts if word.startswith("--")}
+
+
+def test_every_command_is_in_the_documentation() -> None:
+    shown = {command.words[1] for page in PAGES for command in ours(page) if command.words[1:]}
+    missing = set(_commands()) - shown - {"encoders", "identifiers", "defences"}
+    assert not missing, f"no page shows {missing}"
+
+
+def test_every_schema_is_in_the_documentation() -> None:
+    told = "".join(page.read_text("utf-8") for page in sorted(DOCS.glob("*.md")))
+    pattern = re.compile(r'^SCHEMA[^=]*= "(whodrew\.\w+/\d+)"', re.MULTILINE)
+    for path in sorted((ROOT / "src" / "whodrew").rglob("*.py")):
+        for schema in pattern.findall(path.read_text("utf-8")):
+            assert schema in told, f"{path.name}: {schema} is on no page"
+
+
 def test_pages_show_commands_at_all() -> None:
     assert sum(len(ours(page)) for page in DOCS.glob("*.md")) >= 10
     assert len(ours(README)) >= 2
@@ -188,6 +263,9 @@ def test_pages_show_commands_at_all() -> None:
 def _stand_ins(values: dict[str, Any], sample: Path, folder: Path) -> None:
     """Puts sample images where a command of the README reads a reader's own."""
     image = next(path for path in sorted(sample.rglob("*")) if path.suffix in IMAGES)
+    log = values.get("votes")
+    if log and not (folder / log).exists():
+        _votes(folder / log)
     for name in ("arena", "images", "image", "references", "reference_arena"):
         given = values.get(name)
         for word in given if isinstance(given, list | tuple) else [given]:
@@ -200,6 +278,20 @@ def _stand_ins(values: dict[str, Any], sample: Path, folder: Path) -> None:
                 shutil.copytree(image.parent, folder / word)
             else:
                 (folder / word).symlink_to(sample, target_is_directory=True)
+
+
+def _votes(path: Path) -> None:
+    """Writes a vote log whose models can all be compared."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pairs = [(a, b) for a in "abcd" for b in "abcd" if a != b]
+    rows = [
+        {"model_a": a, "model_b": b, "winner": winner}
+        for a, b in pairs
+        for winner in ("model_a", "model_a", "model_b", "tie")
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), path)
 
 
 @pytest.mark.slow

@@ -14,12 +14,12 @@ from __future__ import annotations
 import difflib
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, Self, TypeVar, cast
 
 from whodrew.errors import MissingExtraError, UsageError, WhodrewError
 
@@ -57,6 +57,37 @@ class Entry:
             for name in self.requires
             if sys.modules.get(name) is None and find_spec(name) is None
         )
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One registered name, as lists show it.
+
+    Attributes:
+        name: what users type, a family with the word for its argument.
+        summary: one line.
+        needs: modules it needs beyond the base install.
+        ready: whether they are there.
+        install: the line that installs them, or ``None``.
+    """
+
+    name: str
+    summary: str
+    needs: tuple[str, ...]
+    ready: bool
+    install: str | None
+
+    @classmethod
+    def of(cls, entry: Entry, **more: Any) -> Self:
+        """Lists an entry; ``more`` are fields of a subclass."""
+        ready = not entry.missing
+        install = None if ready else entry.install or f"pip install 'whodrew[{entry.extra}]'"
+        name = entry.name if entry.argument is None else f"{entry.name}:{entry.argument}"
+        return cls(name, entry.summary, entry.requires, ready, install, **more)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns JSON-ready values."""
+        return {**asdict(self), "needs": list(self.needs)}
 
 
 class Registry(Generic[F]):

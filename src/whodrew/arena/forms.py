@@ -1,4 +1,4 @@
-"""Small changes that an image meets on its way: re-encoded, resized, noised, blurred.
+"""Small changes that an image meets on its way: re-encoded, resized, noised, blurred, denoised.
 
 Pure functions of pixels. ``Form`` names one of them with its amount, as ``jpeg-75``.
 """
@@ -28,6 +28,7 @@ _KINDS: Final[dict[str, tuple[float, float, str]]] = {
     "resize": (0.05, 2, "factor"),
     "noise": (0.1, 64, "sigma of 255"),
     "blur": (0.1, 32, "radius in pixels"),
+    "median": (3, 9, "odd side in pixels"),
 }
 
 
@@ -89,13 +90,32 @@ def blurred(pixels: Pixels, radius: float) -> Pixels:
     return np.array(image, dtype=np.uint8, order="C")
 
 
+def denoised(pixels: Pixels, side: float) -> Pixels:
+    """Returns an image after a median filter of each channel.
+
+    Args:
+        pixels: array (height, width, 3) of uint8 RGB.
+        side: of the window, an odd number of pixels.
+    """
+    image = Image.fromarray(pixels).filter(ImageFilter.MedianFilter(int(side)))
+    return np.array(image, dtype=np.uint8, order="C")
+
+
+_CHANGES: Final = {
+    "resize": resized_and_back,
+    "noise": noised,
+    "blur": blurred,
+    "median": denoised,
+}
+
+
 @dataclass(frozen=True)
 class Form:
     """One kind of small change with its amount; call it with pixels.
 
     Attributes:
-        kind: ``jpeg``, ``resize``, ``noise`` or ``blur``.
-        amount: quality, factor, sigma of 255 or radius in pixels.
+        kind: ``jpeg``, ``resize``, ``noise``, ``blur`` or ``median``.
+        amount: quality, factor, sigma of 255, radius or side in pixels.
     """
 
     kind: str
@@ -114,7 +134,8 @@ class Form:
             raise UsageError(f"unknown form {name!r}: {known}")
         kind, amount = found[1], float(found[2])
         least, most, meaning = _KINDS[kind]
-        if not least <= amount <= most or (kind == "jpeg" and amount != round(amount)):
+        whole = kind not in ("jpeg", "median") or amount == round(amount)
+        if not least <= amount <= most or not whole or (kind == "median" and amount % 2 == 0):
             raise UsageError(
                 f"form {name!r} is out of range: {kind}-<{meaning}, {least:g} to {most:g}>; {known}"
             )
@@ -133,6 +154,7 @@ class Form:
             "resize": f"resized by {self.amount:g} and back, bicubic antialiased",
             "noise": f"Gaussian noise of sigma {self.amount:g} of 255, seeded by the pixels",
             "blur": f"Gaussian blur of radius {self.amount:g} pixels",
+            "median": f"median of {self.amount:g}×{self.amount:g} pixels in each channel",
         }[self.kind]
 
     def __call__(self, pixels: Pixels) -> Pixels:
@@ -150,5 +172,5 @@ class Form:
             )
         if self.kind == "jpeg":
             return re_encoded(np.ascontiguousarray(pixels), int(self.amount))
-        change = {"resize": resized_and_back, "noise": noised, "blur": blurred}[self.kind]
+        change = _CHANGES[self.kind]
         return change(np.ascontiguousarray(pixels), self.amount)

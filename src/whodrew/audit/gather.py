@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from whodrew.audit.gathered import LABELS, Gathered, shared_groups
 from whodrew.audit.spill import HeldTexts
 from whodrew.embed import embedding_matrix
 from whodrew.embed.reading import largest_of, surely_usable
-from whodrew.embed.shelf import single
+from whodrew.embed.shelf import Rows, single
 from whodrew.embed.vectors import list_matrix
 from whodrew.encoders.base import EncoderCard
 from whodrew.errors import InputError
@@ -41,18 +41,41 @@ def gather(table: pa.Table, card: EncoderCard) -> Gathered:
     Raises:
         InputError: no row has a prompt.
     """
-    labels = _labels(table)
     matrix = _matrix(table)
+    large: dict[int, float] = {}
+    if not surely_usable(matrix, TOO_LARGE):
+        largest = largest_of(matrix)
+        large = {row: float(largest[row]) for row in np.flatnonzero(largest > TOO_LARGE).tolist()}
+    return gather_labels(table, card, large, lambda rows: _ordered(matrix, rows))
+
+
+def gather_labels(
+    table: pa.Table,
+    card: EncoderCard,
+    large: Mapping[int, float],
+    vectors: Callable[[Ints], Rows],
+) -> Gathered:
+    """Checks labels and groups duplicates of rows whose vectors lie elsewhere.
+
+    Args:
+        table: rows of a store, with labels.
+        card: the encoder.
+        large: row to the largest number of its vector, where that cannot be squared.
+        vectors: called once, with the rows that can be used in the order of samples; returns
+            their vectors.
+
+    Raises:
+        InputError: no row has a prompt.
+    """
+    labels = _labels(table)
     books = Book(), Book()
     prompts, prompt = books[0].sorted(books[0].add(labels["prompt_id"]))
     models, model = books[1].sorted(books[1].add(labels["model"]))
     kinds = Kinds()
     kind = kinds.add(labels)
     reasons = dict.fromkeys(np.flatnonzero(prompt == NOT_KNOWN).tolist(), NO_PROMPT)
-    if not surely_usable(matrix, TOO_LARGE):
-        largest = largest_of(matrix)
-        for row in np.flatnonzero(largest > TOO_LARGE).tolist():
-            reasons.setdefault(row, too_large(float(largest[row])))
+    for row, value in large.items():
+        reasons.setdefault(row, too_large(value))
     usable = np.ones(len(labels), dtype=bool)
     usable[list(reasons)] = False
     arranged = arrange(labels, prompt, model, usable)
@@ -71,7 +94,7 @@ def gather(table: pa.Table, card: EncoderCard) -> Gathered:
     models, model = occurring(models, model[rows])
     return Gathered(
         card=card,
-        vectors=_ordered(matrix, rows),
+        vectors=vectors(rows),
         stored=HeldTexts(texts),
         prompt=prompt,
         model=model,

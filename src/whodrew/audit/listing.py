@@ -9,36 +9,7 @@ from typing import Any
 
 from whodrew.encoders.registry import ENCODERS
 from whodrew.identify.registry import IDENTIFIERS
-from whodrew.registry import Entry, Registry
-
-
-@dataclass(frozen=True)
-class Listed:
-    """One registered name.
-
-    Attributes:
-        name: what users type.
-        summary: one line.
-        needs: modules it needs beyond the base install.
-        ready: whether they are there.
-        install: the line that installs them, or ``None``.
-    """
-
-    name: str
-    summary: str
-    needs: tuple[str, ...]
-    ready: bool
-    install: str | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns JSON-ready values."""
-        return {
-            "name": self.name,
-            "summary": self.summary,
-            "needs": list(self.needs),
-            "ready": self.ready,
-            "install": self.install,
-        }
+from whodrew.registry import Listed, Registry
 
 
 @dataclass(frozen=True)
@@ -68,15 +39,8 @@ class Drawn:
         return {**asdict(self), "directory": str(self.directory)}
 
 
-def _listed(entry: Entry) -> Listed:
-    ready = not entry.missing
-    install = None if ready else entry.install or f"pip install 'whodrew[{entry.extra}]'"
-    name = entry.name if entry.argument is None else f"{entry.name}:{entry.argument}"
-    return Listed(name, entry.summary, entry.requires, ready, install)
-
-
 def _all(registry: Registry[Any]) -> list[Listed]:
-    return [_listed(entry) for entry in registry.entries()]
+    return [Listed.of(entry) for entry in registry.entries()]
 
 
 def encoders() -> list[Listed]:

@@ -7,10 +7,10 @@ put in order file by file, and the vectors go to a shelf.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -47,6 +47,7 @@ MOST_BUCKETS: Final = 64
 #: Rows above which label texts are not held, however short the vectors.
 MANY: Final = 1 << 20
 _ATTEMPTS: Final = 5
+T = TypeVar("T")
 _NAMES: Final = ("prompt_id", "model")
 _OTHERS: Final = (
     "image_id", "path", "seed", "width", "height", "format", "thumbnail", "run",
@@ -85,12 +86,25 @@ def gather_store(
         InputError: a file is damaged, no row has a prompt, or the disk has no room.
         UsageError: ``WHODREW_MEMORY`` is no number.
     """
-    budget = memory_budget() if budget is None else budget
+    held = memory_budget() if budget is None else budget
+    return attempted(scratch, lambda folder: _gather(store, folder, held, many, shared))
+
+
+def attempted(scratch: Path, read: Callable[[Path], T]) -> T:
+    """Reads a store, again where a writer has merged its parts in the meantime.
+
+    Args:
+        scratch: folder for scratch files, or whose nearest parent that exists is one.
+        read: is given that folder.
+
+    Raises:
+        InputError: what ``read`` raises, or the folder cannot be written.
+    """
     while not scratch.is_dir():
         scratch = scratch.parent
     for attempt in range(_ATTEMPTS):
         try:
-            return _gather(store, scratch, budget, many, shared)
+            return read(scratch)
         except FileNotFoundError:  # a writer has merged the parts in the meantime
             if attempt == _ATTEMPTS - 1:
                 raise

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from whodrew.arena import Arena, BadItem, is_embedding_table, parse_columns, read_arena
-from whodrew.audit.gather import Gathered, gather
+from whodrew.audit.gathered import Gathered
+from whodrew.audit.joined import gather_arena
 from whodrew.audit.passes import gather_store
 from whodrew.embed import EmbedResult, Progress, embed, encoder_card, open_store
 from whodrew.errors import InputError, UsageError
@@ -110,8 +111,8 @@ def embedded(
         report: told of progress.
         engine: what encodes, ``native`` or ``ray``.
         address: of the Ray cluster.
-        scratch: folder for the vectors of a store that does not fit into memory; where
-            ``store`` lies if not given.
+        scratch: folder for vectors that do not fit into memory; where ``store`` lies if not
+            given.
 
     Raises:
         UsageError: a canonical form is asked of a store.
@@ -138,7 +139,13 @@ def embedded(
         progress=None if report is None else lambda state: report(label, state),
     )
     opened = open_store(store)
-    gathered = gather(opened.of_arena(source.arena), encoder_card(encoder, canonical))
+    gathered = gather_arena(
+        opened,
+        source.arena,
+        encoder_card(encoder, canonical),
+        scratch or store,
+        shared=engine == "ray",
+    )
     return Embedded(gathered, _entry(done.card.to_dict(), done), (*done.bad, *gathered.bad), ())
 
 

@@ -78,7 +78,7 @@ def audit(
         int | None,
         option(
             "--canonical",
-            help="Also at SIZE×SIZE, JPEG quality 85; by itself where size or format differ.",
+            help="Also at SIZE×SIZE, JPEG quality 85; by itself where files alone name models.",
             metavar="SIZE",
         ),
     ] = None,

@@ -72,6 +72,14 @@ def frontier(
     quality_images: Annotated[
         int, option("--quality-images", help="Images whose quality is measured, seeded.")
     ] = 64,
+    scorer: Annotated[
+        str | None,
+        option("--scorer", help="See whether its order of models stays; 'colourfulness', ..."),
+    ] = None,
+    votes: Annotated[
+        Path | None,
+        option("--votes", help="A vote log to compare that order with.", metavar="FILE"),
+    ] = None,
     layout: Layout = None,
     columns: Columns = None,
     seed: Seed = 0,
@@ -101,6 +109,8 @@ def frontier(
         images=images,
         models=models,
         quality=quality_images,
+        scorer=scorer or "",
+        votes=votes,
         workers=workers,
         seed=seed,
     )
@@ -146,6 +156,12 @@ def _show(terminal: Terminal, result: Frontier) -> None:
         )
     columns = ["defence", "strongest", "who", "unchanged", "SSIM", "PSNR, dB", "ms an image"]
     terminal.table("what attackers still name", columns, rows)
+    for one in result.points:
+        if one.standing is not None:
+            tau = one.standing.tau
+            within = "" if tau.low is None else f" ({tau.low:.2f} to {tau.high:.2f})"
+            value = "-" if tau.value is None else f"{tau.value:.2f}{within}"
+            terminal.say(f"order by {one.standing.scorer} after {one.defence}: tau {value}")
     terminal.say(f"\nguessing: {100 * result.chance:.1f} %")
     for faced in result.undefended:
         told = f"{faced.encoder}, shown {faced.knowledge['shown']}"

@@ -204,7 +204,8 @@ def _known(crowd: Doubles | None, name: str) -> Doubles:
 
 
 def _read(state: State, size: int, name: str) -> Doubles:
-    crowd = np.asarray(state.get("crowd", np.empty(0)), dtype=np.float64)
-    if crowd.shape != (size,) or not np.isfinite(crowd).all():
+    found = np.asarray(state.get("crowd", np.empty(0)))
+    # text and objects are no numbers, whatever they could be turned into
+    if found.dtype.kind not in "fiu" or found.shape != (size,) or not np.isfinite(found).all():
         raise InputError(f"the profile of {name} must hold {size} finite numbers called crowd")
-    return crowd
+    return found.astype(np.float64)

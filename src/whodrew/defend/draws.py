@@ -20,12 +20,13 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from whodrew.arena import Arena, BadItem, ImageError, Pixels, decode, iter_bytes
+from whodrew.arena import Arena, ImageError, Pixels, decode, iter_bytes
 from whodrew.arena.forms import Form
 from whodrew.defend.base import Learns
 from whodrew.defend.defence import Defence
 from whodrew.defend.picture import Picture
 from whodrew.defend.quality import Quality, lpips_distance, quality
+from whodrew.defend.scorers import get_scorer, scored
 from whodrew.encoders.base import Encoder
 from whodrew.errors import UsageError
 from whodrew.identify.samples import Floats
@@ -67,12 +68,14 @@ class Seen:
             images.
         quality: one entry an image that was measured.
         milliseconds: what defending one image took, of those timed.
+        scores: (N,) of what is shown, by the scorer; empty without one.
     """
 
     query: Mapping[str, Floats]
     references: Mapping[str, Floats]
     quality: tuple[Quality, ...]
     milliseconds: npt.NDArray[np.float64]
+    scores: npt.NDArray[np.float64]
 
 
 class Watcher:
@@ -85,6 +88,8 @@ class Watcher:
         workers: threads.
         seed: names the operator's secret and the attacker's, which differ.
         measured: indices of images whose quality is measured.
+        scorer: name of what scores pictures; ``""`` for none.
+        identities: image_id of each image, which what is kept is named by.
     """
 
     def __init__(
@@ -96,6 +101,8 @@ class Watcher:
         workers: int,
         seed: int,
         measured: frozenset[int],
+        scorer: str = "",
+        identities: Sequence[str] = (),
     ) -> None:
         self.arena = arena
         self.encoders = encoders
@@ -103,6 +110,9 @@ class Watcher:
         self.workers = workers
         self.seed = seed
         self.measured = measured
+        self.scorer = scorer
+        self.identities = tuple(identities)
+        self._scorer = get_scorer(scorer) if scorer else None
         self._perceptual, self.lpips_reason = lpips_distance()
         self._gates: dict[str, Any] = {}
         for name, one in encoders.items():
@@ -139,9 +149,11 @@ class Watcher:
         """Names what is kept by all that it depends on."""
         cards = sorted((name, one.card.revision) for name, one in self.encoders.items())
         profile = b"" if defence is None else _learnt(defence)
-        text = repr((NATIVE if defence is None else defence.spec, self.seed, cards, list(looks)))
+        spec = NATIVE if defence is None else defence.spec
+        text = repr((spec, self.seed, cards, list(looks), self.scorer))
         items = "\n".join(self.arena.images["item"].to_pylist())
-        kept = f"{text}\n{self.arena.source}\n{items}\n{sorted(self.measured)}"
+        same = "\n".join(self.identities)
+        kept = f"{text}\n{self.arena.source}\n{items}\n{same}\n{sorted(self.measured)}"
         return hashlib.blake2b(kept.encode() + profile, digest_size=12).hexdigest()
 
     def _share(
@@ -170,14 +182,15 @@ class Watcher:
     ) -> dict[str, Any]:
         picture = Picture.of(decode(data).image)
         if defence is None:
-            return {f"q {one.key}": self._encoded(one, [picture.pixels])[0] for one in looks}
+            native = {f"q {one.key}": self._encoded(one, [picture.pixels])[0] for one in looks}
+            return native | self._scored(picture.pixels, at)
         named = {"model": self._models[at], "prompt_id": self._prompts[at]}
         operator, attacker = map(defence.with_secret, self.secrets)
         began = time.thread_time()
         file = operator.served.encode(operator.changed(picture, **named).image)
         spent = 1e3 * (time.thread_time() - began)
         shown = decode(file).pixels
-        values: dict[str, Any] = {"milliseconds": np.float64(spent)}
+        values: dict[str, Any] = {"milliseconds": np.float64(spent), **self._scored(shown, at)}
         values["quality"] = np.full(1 + len(FIGURES), np.nan)
         if at in self.measured:
             plain = operator.plain(picture)
@@ -196,6 +209,13 @@ class Watcher:
             # what is not random gives the attacker the very image that is shown
             values[f"r {one.key}"] = vectors[1:] if len(vectors) > 1 else vectors
         return values
+
+    def _scored(self, pixels: Pixels, at: int) -> dict[str, np.float64]:
+        if self._scorer is None:
+            return {}
+        prompt = self._prompts[at]
+        text = self.arena.prompts.get(prompt, prompt)
+        return {"score": np.float64(scored(self._scorer, self.scorer, pixels, text))}
 
     def _encoded(self, look: Look, images: Sequence[Pixels]) -> Floats:
         form = Form.parse(look.form) if look.form else None
@@ -259,19 +279,6 @@ def _joined(parts: Sequence[Mapping[str, npt.NDArray[Any]]], looks: Sequence[Loo
     if "quality" in whole:
         kept = whole["quality"][~np.isnan(whole["quality"][:, 0])]
         found = tuple(_figures(row) for row in kept)
-    return Seen(query, references, found, whole.get("milliseconds", np.empty(0)))
-
-
-def readable(arena: Arena) -> tuple[Arena, tuple[BadItem, ...]]:
-    """Returns the images that decode, and the others with the reason; a pass over the files."""
-    bad: dict[int, BadItem] = {}
-    items = arena.images["item"]
-    for at, data in iter_bytes(arena.images):
-        try:
-            if isinstance(data, ImageError):
-                raise data
-            decode(data)
-        except ImageError as error:
-            bad[at] = BadItem(items[at].as_py(), error.reason)
-    kept = [at for at in range(len(arena)) if at not in bad]
-    return arena.take(kept), tuple(bad[at] for at in sorted(bad))
+    none = np.empty(0)
+    spent, scores = (whole.get(key, none) for key in ("milliseconds", "score"))
+    return Seen(query, references, found, spent, scores)

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from whodrew.arena import Arena, ImageError, decode, iter_bytes
+from whodrew.arena import Arena, ImageError, decode, iter_bytes, read_arena
 from whodrew.defend.attackers import ROBUST, STRONG, Case, Faced, Labels, Vectors, strongest
 from whodrew.defend.base import Example
 from whodrew.defend.defence import Defence
@@ -21,16 +21,18 @@ from whodrew.defend.frontier_result import Frontier, Point, recommend
 from whodrew.defend.pairs import pairs_of
 from whodrew.defend.picture import Picture
 from whodrew.defend.quality import medians
-from whodrew.defend.usable import usable
+from whodrew.defend.scorers import SCORERS, Standing, standing
+from whodrew.defend.usable import Usable, usable
 from whodrew.encoders.base import Encoder
 from whodrew.encoders.registry import ENCODERS, get_encoder
-from whodrew.errors import InputError, UsageError, WhodrewError
+from whodrew.errors import InputError, MissingExtraError, UsageError, WhodrewError
 from whodrew.identify.fusion import fuse
 from whodrew.identify.knowledge import Prompts, Shown
 from whodrew.measure.intervals import missing
+from whodrew.ranking import Ranking, rank
 
 #: What the purifying attacker does to images first.
-PURIFIERS: Final = ("jpeg-75", "resize-0.5", "blur-1")
+PURIFIERS: Final = ("jpeg-75", "resize-0.5", "blur-1", "median-3")
 UNSEEN: Final = "efficientnet-lite0"
 
 Said = Callable[[str], None]
@@ -53,6 +55,9 @@ class FrontierOptions:
         images: images measured at most, of whole prompts, seeded; 0 for all.
         models: models measured at most, seeded; 0 for all.
         quality: images whose quality is measured, seeded.
+        scorer: what scores pictures, to see whether its order of models stays; ``""`` for
+            none.
+        votes: a vote log, whose ranking the scorer's order is compared with.
         workers: threads.
         seed: seeds all of it.
     """
@@ -66,6 +71,8 @@ class FrontierOptions:
     images: int = 4000
     models: int = 0
     quality: int = 64
+    scorer: str = ""
+    votes: str | Path | None = None
     workers: int | None = None
     seed: int = 0
 
@@ -87,12 +94,16 @@ class FrontierOptions:
         ):
             if value < least:
                 raise UsageError(f"--{name} {value} is less than {least}")
+        if self.scorer:
+            SCORERS.check(self.scorer)
+        elif self.votes is not None:
+            raise UsageError("--votes needs --scorer: votes are compared with its order of models")
         if self.models == 1:
             raise UsageError("--models 1 leaves nothing to tell apart: give at least 2")
 
 
 def frontier(
-    arena: Arena,
+    arena: str | Path | Arena,
     specs: Sequence[str],
     *,
     options: FrontierOptions | None = None,
@@ -104,13 +115,13 @@ def frontier(
     """Measures defences against every attacker, and what they cost.
 
     Every attacker is measured with whole prompts held out (or, under matched knowledge,
-    with the query's own image left out in all its draws), as ``paper.md`` defines it.
+    with the query's own image left out in all its draws); ``docs/methods.md`` says how.
 
     Cost: for each SPEC, images x (1 + draws) defended and encoded, and an attack a way of
     looking. ``cache`` keeps what was encoded, so that a killed run goes on.
 
     Args:
-        arena: images whose models are known.
+        arena: a folder, manifest or Parquet file of images, or an opened ``Arena``.
         specs: defences; the same twice counts once.
         options: what is measured; ``changes`` are applied to it.
         cache: folder for what was encoded; a temporary one when not given.
@@ -131,11 +142,12 @@ def frontier(
     defences = [Defence.parse(spec) for spec in dict.fromkeys(specs)]
     if not defences:
         raise UsageError("name at least one defence: --defence 'canonical(size=768)'")
-    used = usable(arena, chosen.images, chosen.models, chosen.seed)
+    opened = arena if isinstance(arena, Arena) else read_arena(arena)
+    used = usable(opened, chosen.images, chosen.models, chosen.seed)
     for note in used.notes:
         tell(note)
     with _folder(cache) as folder:
-        run = _prepared(used.arena, chosen, folder, tell, progress)
+        run = _prepared(used, chosen, folder, tell, progress)
         native = run.native()
         undefended: list[Faced] = []
         for look in (Look(name, "", 0) for name in run.encoders):
@@ -145,11 +157,11 @@ def frontier(
     labels = run.case.labels
     return Frontier(
         arena={
-            "source": arena.source,
+            "source": opened.source,
             "images": len(labels),
             "models": len(set(labels.model)),
             "prompts": len(set(labels.prompt)),
-            "bad": [one.to_dict() for one in (*arena.bad, *used.bad)],
+            "bad": [one.to_dict() for one in (*opened.bad, *used.bad)],
             "notes": list(used.notes),
         },
         chance=labels.chance,
@@ -161,8 +173,9 @@ def frontier(
 
 
 def _prepared(
-    arena: Arena, options: FrontierOptions, folder: Path, said: Said, progress: Progressed | None
+    used: Usable, options: FrontierOptions, folder: Path, said: Said, progress: Progressed | None
 ) -> _Run:
+    arena = used.arena
     columns = (arena.images[key].to_pylist() for key in ("model", "prompt_id", "seed"))
     labels = Labels(*map(tuple, columns))
     case = Case(labels, _prompts(labels, options), _shown(labels, options), options.seed)
@@ -176,12 +189,15 @@ def _prepared(
         workers=options.workers or _processors(),
         seed=options.seed,
         measured=frozenset(rng.choice(len(arena), count, replace=False).tolist()),
+        scorer=options.scorer,
+        identities=used.identities,
     )
 
     def told(name: str) -> Callable[[int, int], None]:
         return lambda done, whole: progress(name, done, whole) if progress else None
 
-    return _Run(arena, options, case, encoders, no_unseen, watcher, told, said)
+    votes = None if options.votes is None else rank(options.votes, seed=options.seed)
+    return _Run(arena, options, case, encoders, no_unseen, watcher, told, said, votes)
 
 
 @dataclass(frozen=True)
@@ -196,6 +212,7 @@ class _Run:
     watcher: Watcher
     told: Callable[[str], Callable[[int, int], None]]
     said: Said
+    votes: Ranking | None
 
     @property
     def leading(self) -> str:
@@ -234,7 +251,23 @@ def _point(run: _Run, defence: Defence, native: Seen) -> Point:
         milliseconds=float(np.median(seen.milliseconds)),
         attackers=faced,
         strongest=strongest(faced),
+        standing=_standing(run, native, seen),
         pairs=pairs_of(run.arena, fitted.with_secret(run.watcher.secrets[0]), run.options.seed),
+    )
+
+
+def _standing(run: _Run, native: Seen, seen: Seen) -> Standing | None:
+    if not run.options.scorer:
+        return None
+    labels = run.case.labels
+    return standing(
+        run.options.scorer,
+        native.scores,
+        seen.scores,
+        labels.model,
+        labels.prompt,
+        run.votes,
+        run.options.seed,
     )
 
 
@@ -256,8 +289,13 @@ def _attackers(run: _Run, defence: Defence, seen: Seen, native: Seen) -> Iterato
             yield from case.faced(kind, case.named(vectors, draws), look.encoder, draws=draws)
         members.append(replace(vectors, references=vectors.references[: run.options.fewer]))
     leading = run.vectors(run.looks()[0], seen)
-    robust = case.named(leading, 1, ROBUST)
-    yield from case.faced("contrastive", robust, leading.encoder, draws=1)
+    try:
+        robust = case.named(leading, 1, ROBUST)
+    except MissingExtraError as error:
+        knowledge = {"prompts": case.prompts, "shown": case.shown[0]}
+        yield Faced("contrastive", leading.encoder, ROBUST, knowledge, missing(str(error)))
+    else:
+        yield from case.faced("contrastive", robust, leading.encoder, draws=1)
     if len(members) > 1:
         draws = min(len(one.references) for one in members)
         fused = fuse([case.named(one, draws) for one in members])

@@ -11,6 +11,7 @@ import pyarrow as pa
 from whodrew.defend.attackers import Faced, strongest
 from whodrew.defend.pairs import Pair
 from whodrew.defend.quality import QualityMedians
+from whodrew.defend.scorers import Standing
 
 SCHEMA: Final = "whodrew.frontier/1"
 #: SSIM below which people see that a picture was changed; ours, for the recommendation.
@@ -40,6 +41,7 @@ class Point:
         attackers: all of them.
         strongest: who names most, each image shown alone; ``None`` where nothing could be
             measured.
+        standing: whether a scorer's order of models stays; ``None`` without a scorer.
         pairs: pictures before and after, for people; no part of the JSON.
     """
 
@@ -49,6 +51,7 @@ class Point:
     milliseconds: float
     attackers: tuple[Faced, ...]
     strongest: Faced | None
+    standing: Standing | None = None
     pairs: tuple[Pair, ...] = field(default=(), repr=False)
 
     @property
@@ -70,7 +73,10 @@ class Point:
             "milliseconds_per_image": self.milliseconds,
             "attackers": [one.to_dict() for one in self.attackers],
             "strongest": best,
+            "ranking": None if self.standing is None else self.standing.to_dict(),
         }
+        if self.standing is None:
+            values["ranking_reason"] = "no scorer given: --scorer NAME"
         if best is None:
             values["strongest_reason"] = "no attacker could be measured"
         return values

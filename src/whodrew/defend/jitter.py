@@ -37,9 +37,9 @@ class Jitter:
     """
 
     strength: float = 1.0
-    grain: float = 0.04
-    chroma: float = 0.006
-    fade: float = 4.0
+    grain: float = 0.03
+    chroma: float = 0.005
+    fade: float = 3.0
     gains: float = 0.2
     colour: float = 0.0
     name: ClassVar[str] = "jitter"

@@ -78,6 +78,11 @@ class Universal:
         check("universal size", self.size, 16, 2048, "pixels")
 
     @property
+    def sees(self) -> tuple[str, ...]:
+        """The encoders it is found through."""
+        return tuple(self.encoders.split("|"))
+
+    @property
     def budget(self) -> dict[str, float | int | str]:
         """Largest change, or root mean square, of 255."""
         return budget_of(self.eps, self.norm)

@@ -21,11 +21,13 @@ class Usable:
         arena: images with a model, each readable and distinct.
         bad: images that cannot be read.
         notes: what was left out, for people.
+        identities: image_id of each image.
     """
 
     arena: Arena
     bad: tuple[BadItem, ...]
     notes: tuple[str, ...]
+    identities: tuple[str, ...]
 
 
 def usable(arena: Arena, images: int, models: int, seed: int) -> Usable:
@@ -66,7 +68,7 @@ def usable(arena: Arena, images: int, models: int, seed: int) -> Usable:
             "--images 0 takes all"
         )
         arena = arena.filter(pc.is_in(arena.images["prompt_id"], pa.array(kept, pa.string())))
-    arena, bad, twins = _distinct(arena)
+    arena, bad, twins, identities = _distinct(arena)
     if twins:
         notes.append(f"{twins} duplicates and near duplicates take no part")
     if len(arena.models) < 2:
@@ -74,14 +76,15 @@ def usable(arena: Arena, images: int, models: int, seed: int) -> Usable:
             f"{arena.source} shows {len(arena.models)} model{'s'[: len(arena.models) != 1]} with "
             "readable images: a frontier needs images of at least 2"
         )
-    return Usable(arena, bad, tuple(notes))
+    return Usable(arena, bad, tuple(notes), identities)
 
 
-def _distinct(arena: Arena) -> tuple[Arena, tuple[BadItem, ...], int]:
-    """Returns readable images, one of each group of duplicates; the bad; how many were twins."""
+def _distinct(arena: Arena) -> tuple[Arena, tuple[BadItem, ...], int, tuple[str, ...]]:
+    """Returns readable images, one of each group of duplicates; the bad; twins; identities."""
     bad: dict[int, BadItem] = {}
     first: dict[str, int] = {}
     twin: set[int] = set()
+    identity: dict[int, str] = {}
     items = arena.images["item"]
     for at, data in iter_bytes(arena.images):
         try:
@@ -91,6 +94,7 @@ def _distinct(arena: Arena) -> tuple[Arena, tuple[BadItem, ...], int]:
         except ImageError as error:
             bad[at] = BadItem(items[at].as_py(), error.reason)
             continue
+        identity[at] = keys[0]
         # the first in the arena's order, whatever order files are read in
         for key in keys:
             other = first.setdefault(key, at)
@@ -98,4 +102,5 @@ def _distinct(arena: Arena) -> tuple[Arena, tuple[BadItem, ...], int]:
                 twin.add(max(other, at))
                 first[key] = min(other, at)
     kept = [at for at in range(len(arena)) if at not in bad and at not in twin]
-    return arena.take(kept), tuple(bad[at] for at in sorted(bad)), len(twin)
+    named = tuple(identity[at] for at in kept)
+    return arena.take(kept), tuple(bad[at] for at in sorted(bad)), len(twin), named

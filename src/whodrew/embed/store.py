@@ -104,10 +104,7 @@ class Store:
             InputError: as ``scan``; or a vector is null or not finite: the first is named.
         """
         scan = self.scan(columns)
-        if scan.bad:
-            first = scan.bad[0]
-            more = f" ({len(scan.bad)} such rows)" if len(scan.bad) > 1 else ""
-            raise InputError(f"{first.item}: {first.reason}{more}")
+        insist(scan.bad)
         return scan.table
 
     def of_arena(self, arena: Arena) -> pa.Table:
@@ -127,15 +124,22 @@ class Store:
         Raises:
             InputError: as ``table``.
         """
-        return _retried(lambda: self._of_arena(arena))
+        return _retried(lambda: self.joined(self.table(), arena))
 
-    def _scan(self, columns: Sequence[str] | None) -> Scan:
-        files = store_files(self.path)
-        names = [*(name for name in LABELS.names if name not in _HIDDEN)]
-        names.insert(5, "embedding")
-        wanted = list(columns) if columns is not None else names
-        if unknown := [name for name in wanted if name not in names]:
-            raise InputError(f"a store has no column {unknown[0]!r}: it has {', '.join(names)}")
+    def labels(self, files: Sequence[Place]) -> tuple[pa.Table, list[str]]:
+        """Reads everything but the vectors.
+
+        Args:
+            files: those of the store, as ``store_files`` lists them.
+
+        Returns:
+            One row a (image_id, path), sorted by them, with ``part`` (index into ``files``)
+            and ``at`` (row within that file); and notes for people.
+
+        Raises:
+            InputError: a file is damaged.
+            FileNotFoundError: a writer has merged the parts in the meantime.
+        """
         notes: list[str] = []
         if self.ours:
             keys = [name for name in LABELS.names if name not in ("size", "mtime_ns")]
@@ -146,20 +150,19 @@ class Store:
         if not self.ours and len(keep) < len(labels):
             left = len(labels) - len(keep)
             notes.append(f"{left} rows repeat an image_id and path: left out")
-        labels = labels.take(pa.array(keep))
-        bad: tuple[BadItem, ...] = ()
-        if "embedding" in wanted:
-            matrix, reasons = _vectors(files, labels, self.card)
-            if reasons:
-                bad = _name(files, labels, reasons)
-                good = np.ones(len(labels), bool)
-                good[list(reasons)] = False
-                labels, matrix = labels.filter(pa.array(good)), matrix[good]
-            labels = labels.append_column("embedding", embedding_array(matrix))
-        return Scan(labels.select(wanted), bad, tuple(notes))
+        return labels.take(pa.array(keep)), notes
 
-    def _of_arena(self, arena: Arena) -> pa.Table:
-        table = self.table()
+    def joined(self, table: pa.Table, arena: Arena) -> pa.Table:
+        """Joins rows of the store to an arena, as ``of_arena`` does.
+
+        Args:
+            table: one row a (image_id, path), with model, prompt_id, seed and whatever else.
+            arena: the images.
+
+        Raises:
+            InputError: a file of the store is damaged.
+            FileNotFoundError: a writer has merged the parts in the meantime.
+        """
         ids = table["image_id"].to_pylist()
         paths = table["path"].to_pylist()
         by_pair = {pair: row for row, pair in enumerate(zip(ids, paths, strict=True))}
@@ -173,6 +176,25 @@ class Store:
         for name in ("model", "prompt_id", "seed"):
             rows = rows.set_column(rows.column_names.index(name), name, shown[name])
         return rows.append_column("item", shown["item"]).append_column("prompt", shown["prompt"])
+
+    def _scan(self, columns: Sequence[str] | None) -> Scan:
+        files = store_files(self.path)
+        names = [*(name for name in LABELS.names if name not in _HIDDEN)]
+        names.insert(5, "embedding")
+        wanted = list(columns) if columns is not None else names
+        if unknown := [name for name in wanted if name not in names]:
+            raise InputError(f"a store has no column {unknown[0]!r}: it has {', '.join(names)}")
+        labels, notes = self.labels(files)
+        bad: tuple[BadItem, ...] = ()
+        if "embedding" in wanted:
+            matrix, reasons = _vectors(files, labels, self.card)
+            if reasons:
+                bad = _name(files, labels, reasons)
+                good = np.ones(len(labels), bool)
+                good[list(reasons)] = False
+                labels, matrix = labels.filter(pa.array(good)), matrix[good]
+            labels = labels.append_column("embedding", embedding_array(matrix))
+        return Scan(labels.select(wanted), bad, tuple(notes))
 
     def _chosen(
         self,
@@ -245,6 +267,13 @@ def store_files(path: Place) -> list[Place]:
         return parts
     found: list[Any] = list(path.glob("*.parquet"))
     return sorted(file for file in found if not file.name.startswith((".", "_")))
+
+
+def insist(bad: Sequence[BadItem]) -> None:
+    """Raises InputError where there are rows that cannot be used: the first is named."""
+    if bad:
+        more = f" ({len(bad)} such rows)" if len(bad) > 1 else ""
+        raise InputError(f"{bad[0].item}: {bad[0].reason}{more}")
 
 
 def _is_ours(file: Place) -> bool:

@@ -219,7 +219,10 @@ class Problem:
     def _duplicated(self) -> Mask:
         shared = self.references.shared.copy()
         if self.separate:
-            shared |= np.isin(np.arange(len(shared)), self.twin)
+            met = np.isin(np.arange(len(shared)), self.twin)
+            unit = self.references.unit
+            # a twin's draws come and go with it
+            shared |= met if unit is None else np.isin(unit, unit[met])
         return shared
 
     def excluded(self, row: int) -> frozenset[int]:
