@@ -18,6 +18,7 @@ JOBS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Reading stores", ("reading.py",)),
     ("Measures at scale", ("scale.py",)),
     ("Neural encoders", ("encoders.py",)),
+    ("`embed` beside Daft and clip-retrieval", ("daft_embed.py",)),
     ("ONNX Runtime against torch", ("onnx_runtime.py",)),
     ("Engines", ("engines.py",)),
     ("Serving defended images", ("defending.py",)),

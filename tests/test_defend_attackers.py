@@ -11,6 +11,8 @@ import pytest
 from synthetic import normalised
 from whodrew.defend.attackers import COPIES, ROBUST, Case, Faced, Labels, Vectors, strongest
 from whodrew.identify.attack import attack
+from whodrew.identify.contrastive import Contrastive
+from whodrew.identify.contrastive_train import Training
 from whodrew.identify.fusion import fuse
 from whodrew.identify.knowledge import Prompts
 from whodrew.identify.nearest import NearestCentroid
@@ -41,6 +43,13 @@ def vectors(
     seen = base + grain * rng.standard_normal((draws + 1, *base.shape))
     seen = seen.astype(np.float32)
     return Vectors("eye", "unit", seen[0], seen[1:])
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves the contrastive attacker untrained, for the sake of time."""
+    made = {ROBUST: Contrastive(Training(steps=0))}
+    monkeypatch.setattr("whodrew.defend.attackers.get_identifier", made.__getitem__)
 
 
 def case(prompts: Prompts = "other", **more: Any) -> Case:
@@ -93,11 +102,24 @@ def test_copies_are_other_draws_of_the_same_image(draws: int) -> None:
         assert draw not in used
 
 
-def test_the_contrastive_attacker_gets_no_more_copies_than_there_are_draws() -> None:
-    for draws, wanted in ((1, 0), (3, 2), (8, COPIES)):
-        found = case().named(vectors(draws=draws), 1, ROBUST)
-        assert len(found.problem.references.copies) == wanted
-        assert found.label == ROBUST
+@pytest.mark.parametrize(("draws", "wanted"), [(3, 2), (8, COPIES)])
+def test_the_contrastive_attacker_learns_from_other_draws(
+    draws: int, wanted: int, quick: None
+) -> None:
+    given = vectors(draws=draws)
+    found, copies = case().robust(given, [])
+    assert (len(found.problem.references.copies), copies) == (wanted, wanted)
+    assert found.label == ROBUST
+
+
+def test_where_there_are_no_draws_it_learns_from_what_it_purified(quick: None) -> None:
+    given = vectors(draws=1)
+    purified = [given.references[0] + step for step in (1, 2)]
+    found, copies = case().robust(given, purified)
+    assert copies == len(purified)
+    held = found.problem.references
+    for one, copy in zip(purified, held.copies, strict=True):
+        np.testing.assert_array_equal(copy, one[held.source])
 
 
 # ---------------------------------------------------------------- what is named

@@ -301,3 +301,19 @@ def test_padding_by_a_few_bytes(off: int) -> None:
         data = padded(plain, form, multiple)
         assert len(data) in (multiple, 2 * multiple)
         np.testing.assert_array_equal(decode(data).pixels, decode(plain).pixels)
+
+
+# ---------------------------------------------------------------- what a chain keeps
+def test_padding_outlives_a_last_jpeg() -> None:
+    served = Defence.parse("canonical(size=32,pad=4096)+jpeg(quality=70)").served
+    assert (served.format, served.quality, served.pad) == ("jpeg", 70, 4096)
+    data = Defence.parse("canonical(size=32,pad=4096)+jpeg(quality=70)")._file(
+        Picture.of(np.zeros((40, 40, 3), np.uint8)), None, None, 0
+    )
+    assert len(data) == 4096
+
+
+@pytest.mark.parametrize("text", ["", "  ", "\n"])
+def test_an_empty_secret_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="secret is empty"):
+        Defence.parse("noise", text)

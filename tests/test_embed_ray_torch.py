@@ -18,7 +18,7 @@ pytest.importorskip("torch", reason="needs the extra torch")
 pytest.importorskip("transformers", reason="needs the extra torch")
 pytest.importorskip("ray", reason="needs the extra ray: pip install 'whodrew[ray]'")
 
-from test_encoders_torch_tools import images, make_clip, make_dinov2
+from test_encoders_torch_tools import images, make_clip
 from whodrew.arena import read_arena
 from whodrew.embed import embed, embedding_matrix, open_store
 
@@ -64,7 +64,7 @@ def on_ray(arena: Path, store: Path, encoder: str) -> dict[str, Any]:
     command += ["--encoder", encoder, "--json", "-", "--engine", "ray"]
     pipe = subprocess.PIPE
     done = subprocess.run(
-        command, env=environment, stdout=pipe, stderr=pipe, text=True, timeout=300, check=False
+        command, env=environment, stdout=pipe, stderr=pipe, text=True, timeout=550, check=False
     )
     assert done.returncode == 1, done.stderr  # for the bad image, which is named
     start = f"\n{done.stdout}".index("\n{")  # workers may have spoken before
@@ -79,12 +79,11 @@ def rows(store: Path) -> tuple[pa.Table, np.ndarray[Any, Any]]:
     return table.drop_columns("embedding"), embedding_matrix(table)
 
 
-@pytest.mark.parametrize(("family", "make"), [("clip", make_clip), ("dinov2", make_dinov2)])
 def test_the_same_rows_natively_and_on_ray(
-    arena: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, family: str, make: Any
+    arena: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WHODREW_DTYPE", "float32")
-    encoder = f"{family}:{make(tmp_path / family)}"
+    encoder = f"clip:{make_clip(tmp_path / 'clip')}"
     native = embed(read_arena(arena), encoder, tmp_path / "native").to_dict()
     ray = on_ray(arena, tmp_path / "ray", encoder)
     assert {name: ray[name] for name in SAME} == {name: native[name] for name in SAME}

@@ -27,7 +27,10 @@ from gates import SECRET, TELLING, answering, ask, client, defence, gate, pictur
 from whodrew.defend import Defence, Picture, Shown
 from whodrew.defend.plain import Canonical
 from whodrew.gateway import BlindImages
-from whodrew.gateway.http import is_picture, leads_away, matches
+from whodrew.gateway.http import leads_away, matches
+from whodrew.gateway.kinds import is_picture
+
+HTML = [(b"content-type", b"text/html")]
 
 
 @dataclass(frozen=True)
@@ -277,7 +280,7 @@ def test_an_application_that_ends_too_early(when: str) -> None:
 
 def test_an_application_that_fails_on_what_is_no_image_is_the_servers_affair() -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.start", "status": 200, "headers": HTML})
         body = b"a page" * 1000
         await send({"type": "http.response.body", "body": body, "more_body": True})
         raise ValueError("mine")
@@ -433,7 +436,7 @@ def test_a_writer_that_gives_something_else(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_reasons_go_to_the_log_alone(caplog: pytest.LogCaptureFixture) -> None:
     refused(ask(gate(answering(b"no image")), "/images/model-a.png"))
-    assert "/images/model-a.png refused with 502: not an image" in caplog.text
+    assert "'/images/model-a.png' refused with 502: not an image" in caplog.text
 
 
 # ---------------------------------------------------------------- small parts

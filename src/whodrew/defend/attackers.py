@@ -116,7 +116,7 @@ class Case:
     shown: tuple[Shown, ...]
     seed: int = 0
 
-    def problem(self, vectors: Vectors, draws: int, copies: int = 0) -> Problem:
+    def problem(self, vectors: Vectors, draws: int, copies: Sequence[Floats] | int = 0) -> Problem:
         """Poses the queries to an attacker who has ``draws`` of each reference.
 
         A query's own image is never among what it is compared with: under ``matched`` all
@@ -125,7 +125,8 @@ class Case:
         Args:
             vectors: of one encoder.
             draws: how many of the references' draws are references.
-            copies: how many of the draws that follow them are copies to learn from.
+            copies: (N, D) each, of copies of the images to learn from; or how many of the
+                other draws are copies.
         """
         labels, count = self.labels, len(self.labels)
         models, prompts = sorted(set(labels.model)), sorted(set(labels.prompt))
@@ -151,24 +152,34 @@ class Case:
             group=count + np.arange(draws * count),
         )
         references = replace(references, unit=references.source % count)
-        if copies:
+        rows, draw = references.source % count, references.source // count
+        if isinstance(copies, int):
             # each draw's copies are other draws of the same image
             number = len(vectors.references)
-            rows, draw = references.source % count, references.source // count
-            taken = [
-                np.ascontiguousarray(vectors.references[(draw + step) % number, rows])
-                for step in range(1, copies + 1)
-            ]
-            references = replace(references, copies=tuple(taken))
+            taken = [vectors.references[(draw + step) % number, rows] for step in _after(copies)]
+        else:
+            taken = [one[rows] for one in copies]
+        references = replace(references, copies=tuple(map(np.ascontiguousarray, taken)))
         knowledge = Knowledge(prompts=self.prompts)
         return Problem.build(references, queries, knowledge=knowledge, seed=self.seed)
 
     def named(self, vectors: Vectors, draws: int, identifier: str = STRONG) -> Attack:
         """Returns one identifier's attack through one encoder."""
-        copies = 0
-        if identifier == ROBUST:
-            copies = min(COPIES, len(vectors.references) - 1)
-        return attack(self.problem(vectors, draws, copies), get_identifier(identifier))
+        return attack(self.problem(vectors, draws), get_identifier(identifier))
+
+    def robust(self, vectors: Vectors, purified: Sequence[Floats]) -> tuple[Attack, int]:
+        """Returns the contrastive attack, and how many copies of an image it learns from.
+
+        Copies are other draws of the defence; where there are none, re-encodings.
+
+        Args:
+            vectors: of one encoder.
+            purified: (N, D) each, of the images as shown, re-encoded, shrunk or blurred.
+        """
+        number = min(COPIES, len(vectors.references) - 1)
+        copies: Sequence[Floats] | int = number or purified
+        found = attack(self.problem(vectors, 1, copies), get_identifier(ROBUST))
+        return found, number or len(purified)
 
     def faced(self, attacker: str, found: Names, encoder: str, **more: Any) -> list[Faced]:
         """Names every query, once for each way images are shown.
@@ -201,6 +212,10 @@ class Case:
             )
             results.append(Faced(attacker, encoder, found.label, knowledge, rate))
         return results
+
+
+def _after(copies: int) -> range:
+    return range(1, copies + 1)
 
 
 def strongest(faced: Sequence[Faced], shown: Shown = "any") -> Faced | None:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from whodrew.defend.picture import Picture
+from whodrew.errors import UsageError
 
 #: What a fitted stage knows, by name: saved beside the defence, and public.
 State = Mapping[str, npt.NDArray[Any]]
@@ -29,7 +30,13 @@ class Secret:
 
     @classmethod
     def of(cls, text: str | int) -> Secret:
-        """Makes a secret of any text or number."""
+        """Makes a secret of any text or number.
+
+        Raises:
+            UsageError: the text is empty.
+        """
+        if not str(text).strip():
+            raise UsageError("the secret is empty: give a text that nobody guesses")
         return cls(hashlib.blake2b(str(text).encode(), digest_size=32).digest())
 
     def rng(self, identity: bytes, draw: int, place: int) -> np.random.Generator:

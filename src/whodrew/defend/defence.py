@@ -67,12 +67,16 @@ class Defence:
 
     @property
     def served(self) -> Served:
-        """How the file is written: as ``canonical`` says, or a last ``jpeg``, else as PNG."""
+        """How the file is written: as ``canonical`` says, or a last ``jpeg``, else as PNG.
+
+        What ``canonical`` pads to is kept.
+        """
         last = self.stages[-1]
         for stage in (last, *reversed(self.stages)):
             kind = getattr(stage, "served", None)
             if kind is not None and (stage is last or stage.name == "canonical"):
-                return kind  # type: ignore[no-any-return]
+                pads = (getattr(one, "pad", 0) for one in self.stages)
+                return replace(kind, pad=max(pads, default=0))  # type: ignore[no-any-return]
         return Served()
 
     @property

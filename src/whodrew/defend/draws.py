@@ -7,9 +7,10 @@ run goes on where it stopped.
 from __future__ import annotations
 
 import hashlib
-import io
 import threading
 import time
+import zipfile
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -22,13 +23,15 @@ import numpy.typing as npt
 
 from whodrew.arena import Arena, ImageError, Pixels, decode, iter_bytes
 from whodrew.arena.forms import Form
+from whodrew.defend.arena_result import software
 from whodrew.defend.base import Learns
 from whodrew.defend.defence import Defence
 from whodrew.defend.picture import Picture
 from whodrew.defend.quality import Quality, lpips_distance, quality
 from whodrew.defend.scorers import get_scorer, scored
+from whodrew.embed.files import write_atomically
 from whodrew.encoders.base import Encoder
-from whodrew.errors import UsageError
+from whodrew.errors import InputError, UsageError
 from whodrew.identify.samples import Floats
 
 SHARE: Final = 32
@@ -69,6 +72,7 @@ class Seen:
         quality: one entry an image that was measured.
         milliseconds: what defending one image took, of those timed.
         scores: (N,) of what is shown, by the scorer; empty without one.
+        side: median short side of the images, in pixels.
     """
 
     query: Mapping[str, Floats]
@@ -76,6 +80,7 @@ class Seen:
     quality: tuple[Quality, ...]
     milliseconds: npt.NDArray[np.float64]
     scores: npt.NDArray[np.float64]
+    side: float
 
 
 class Watcher:
@@ -153,7 +158,10 @@ class Watcher:
         text = repr((spec, self.seed, cards, list(looks), self.scorer))
         items = "\n".join(self.arena.images["item"].to_pylist())
         same = "\n".join(self.identities)
+        named = list(zip(self._models, self._prompts, strict=True))
+        texts = sorted(self.arena.prompts.items()) if self.scorer else []
         kept = f"{text}\n{self.arena.source}\n{items}\n{same}\n{sorted(self.measured)}"
+        kept += f"\n{named}\n{texts}\n{software()}"
         return hashlib.blake2b(kept.encode() + profile, digest_size=12).hexdigest()
 
     def _share(
@@ -180,17 +188,19 @@ class Watcher:
     def _image(
         self, defence: Defence | None, looks: Sequence[Look], at: int, data: bytes
     ) -> dict[str, Any]:
+        began = time.thread_time()
         picture = Picture.of(decode(data).image)
         if defence is None:
-            native = {f"q {one.key}": self._encoded(one, [picture.pixels])[0] for one in looks}
+            native: dict[str, Any] = {"side": np.float64(min(picture.size))}
+            native |= {f"q {one.key}": self._encoded(one, [picture.pixels])[0] for one in looks}
             return native | self._scored(picture.pixels, at)
         named = {"model": self._models[at], "prompt_id": self._prompts[at]}
         operator, attacker = map(defence.with_secret, self.secrets)
-        began = time.thread_time()
         file = operator.served.encode(operator.changed(picture, **named).image)
         spent = 1e3 * (time.thread_time() - began)
         shown = decode(file).pixels
         values: dict[str, Any] = {"milliseconds": np.float64(spent), **self._scored(shown, at)}
+        values["side"] = np.float64(min(shown.shape[:2]))
         values["quality"] = np.full(1 + len(FIGURES), np.nan)
         if at in self.measured:
             plain = operator.plain(picture)
@@ -251,20 +261,20 @@ def _learnt(defence: Defence) -> bytes:
 
 
 def _read(path: Path) -> dict[str, npt.NDArray[Any]] | None:
+    """Returns what a share gave; ``None`` where that is missing or damaged."""
     try:
         with np.load(path, allow_pickle=False) as file:
             return {key: file[key] for key in file.files}
-    except FileNotFoundError:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
         return None
 
 
 def _write(path: Path, values: Mapping[str, npt.NDArray[Any]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    out = io.BytesIO()
-    np.savez(out, **values)  # type: ignore[arg-type]
-    temporary = path.with_suffix(".tmp")
-    temporary.write_bytes(out.getvalue())
-    temporary.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, lambda sink: np.savez(sink, **values))  # type: ignore[arg-type]
+    except OSError as error:
+        raise InputError(f"cannot write {error.filename or path}: {error.strerror}") from error
 
 
 def _joined(parts: Sequence[Mapping[str, npt.NDArray[Any]]], looks: Sequence[Look]) -> Seen:
@@ -281,4 +291,4 @@ def _joined(parts: Sequence[Mapping[str, npt.NDArray[Any]]], looks: Sequence[Loo
         found = tuple(_figures(row) for row in kept)
     none = np.empty(0)
     spent, scores = (whole.get(key, none) for key in ("milliseconds", "score"))
-    return Seen(query, references, found, spent, scores)
+    return Seen(query, references, found, spent, scores, float(np.median(whole["side"])))

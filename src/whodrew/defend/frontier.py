@@ -139,7 +139,7 @@ def frontier(
     chosen = replace(options or FrontierOptions(), **changes)
     chosen.check()
     tell = said or (lambda _: None)
-    defences = [Defence.parse(spec) for spec in dict.fromkeys(specs)]
+    defences = list({one.spec: one for one in map(Defence.parse, specs)}.values())
     if not defences:
         raise UsageError("name at least one defence: --defence 'canonical(size=768)'")
     opened = arena if isinstance(arena, Arena) else read_arena(arena)
@@ -168,7 +168,7 @@ def frontier(
         seed=chosen.seed,
         undefended=tuple(undefended),
         points=tuple(points),
-        recommendation=recommend(points, undefended, labels.chance),
+        recommendation=recommend(points, undefended, labels.chance, native.side),
     )
 
 
@@ -231,6 +231,11 @@ class _Run:
         looks += [Look(name, "", fewer) for name in self.encoders if name != self.leading]
         return looks + [Look(self.leading, form, fewer) for form in PURIFIERS]
 
+    def absent(self, attacker: str, encoder: str, identifier: str, why: str) -> Faced:
+        """Returns an attacker that could not be measured."""
+        knowledge = {"prompts": self.case.prompts, "shown": self.case.shown[0]}
+        return Faced(attacker, encoder, identifier, knowledge, missing(why))
+
     def vectors(self, look: Look, seen: Seen) -> Vectors:
         """Returns what one way of looking saw."""
         query = seen.query[look.key]
@@ -249,6 +254,7 @@ def _point(run: _Run, defence: Defence, native: Seen) -> Point:
         budget=fitted.budget,
         quality=medians(seen.quality, lpips_reason=run.watcher.lpips_reason),
         milliseconds=float(np.median(seen.milliseconds)),
+        side=seen.side,
         attackers=faced,
         strongest=strongest(faced),
         standing=_standing(run, native, seen),
@@ -290,22 +296,27 @@ def _attackers(run: _Run, defence: Defence, seen: Seen, native: Seen) -> Iterato
         members.append(replace(vectors, references=vectors.references[: run.options.fewer]))
     leading = run.vectors(run.looks()[0], seen)
     try:
-        robust = case.named(leading, 1, ROBUST)
+        purified = [seen.query[one.key] for one in run.looks() if one.form]
+        robust, copies = case.robust(leading, purified)
     except MissingExtraError as error:
-        knowledge = {"prompts": case.prompts, "shown": case.shown[0]}
-        yield Faced("contrastive", leading.encoder, ROBUST, knowledge, missing(str(error)))
+        yield run.absent("contrastive", leading.encoder, ROBUST, str(error))
     else:
-        yield from case.faced("contrastive", robust, leading.encoder, draws=1)
+        more = {"draws": 1, "copies": copies}
+        yield from case.faced("contrastive", robust, leading.encoder, **more)
     if len(members) > 1:
         draws = min(len(one.references) for one in members)
         fused = fuse([case.named(one, draws) for one in members])
         name = "+".join(one.encoder for one in members)
         yield from case.faced("fused", fused, name, draws=draws)
-    lacking = ["unseen-encoder"] if run.no_unseen is not None else []
-    for kind in (*lacking, *(["fused"] if lacking and len(members) == 1 else [])):
-        knowledge = {"prompts": case.prompts, "shown": case.shown[0]}
-        why = missing(run.no_unseen or "")
-        yield Faced(kind, run.options.unseen, STRONG, knowledge, why)
+    else:
+        why = run.no_unseen or "one encoder was measured: give another with --encoder"
+        yield run.absent("fused", leading.encoder, "fusion", why)
+    if set(run.encoders) <= {*known, run.leading}:
+        why = run.no_unseen or (
+            "every encoder measured is one that the defence was thought out for: give another "
+            "with --unseen-encoder"
+        )
+        yield run.absent("unseen-encoder", run.options.unseen or "none", STRONG, why)
 
 
 def _encoders(options: FrontierOptions) -> tuple[dict[str, Encoder], str | None]:

@@ -16,6 +16,8 @@ from whodrew.defend.scorers import Standing
 SCHEMA: Final = "whodrew.frontier/1"
 #: SSIM below which people see that a picture was changed; ours, for the recommendation.
 SEEN: Final = 0.90
+#: Share of the arena's short side below which a picture is another; ours, likewise.
+LEAST_SIDE: Final = 0.5
 
 
 TABLE: Final = pa.schema(
@@ -38,6 +40,7 @@ class Point:
         budget: what it may change, by stage.
         quality: medians over images.
         milliseconds: median of what defending an image takes, on one core.
+        side: median short side of the images shown, in pixels.
         attackers: all of them.
         strongest: who names most, each image shown alone; ``None`` where nothing could be
             measured.
@@ -49,6 +52,7 @@ class Point:
     budget: Mapping[str, Any]
     quality: QualityMedians
     milliseconds: float
+    side: float
     attackers: tuple[Faced, ...]
     strongest: Faced | None
     standing: Standing | None = None
@@ -71,6 +75,7 @@ class Point:
             "budget": dict(self.budget),
             "quality": self.quality.to_dict(),
             "milliseconds_per_image": self.milliseconds,
+            "short_side": self.side,
             "attackers": [one.to_dict() for one in self.attackers],
             "strongest": best,
             "ranking": None if self.standing is None else self.standing.to_dict(),
@@ -125,10 +130,12 @@ class Frontier:
 
 
 def recommend(
-    points: Sequence[Point], undefended: Sequence[Faced], chance: float
+    points: Sequence[Point], undefended: Sequence[Faced], chance: float, side: float
 ) -> dict[str, Any]:
     """Says which defence to take, and why, in plain words.
 
+    Quality is measured at the size that is shown, so that shrinking costs nothing there:
+    defences that leave less than half of the arena's short side are not recommended.
     Of the defences whose pictures keep an SSIM of 0.90, or whose change is a matter of size
     alone, the one whose strongest attacker names least; of those within its interval the one
     that keeps most of the picture. None, where none takes a tenth off what is named undefended.
@@ -138,6 +145,14 @@ def recommend(
     measured = [one for one in points if one.top1 is not None]
     if not measured or before is None:
         return {"defence": None, "why": "Nothing could be measured."}
+    large = [one for one in measured if one.side >= LEAST_SIDE * side]
+    if not large:
+        return {
+            "defence": None,
+            "why": f"Every defence shrinks images to less than half of their {side:.0f} pixels: "
+            "what that costs the eye is not measured here.",
+        }
+    measured = large
     fine = [one for one in measured if one.quality.ssim is None or one.quality.ssim >= SEEN]
     if not fine:
         least = min(measured, key=_top1)
@@ -149,16 +164,23 @@ def recommend(
     least = min(fine, key=_top1)
     high = least.strongest.top1.high if least.strongest is not None else None
     alike = [one for one in fine if high is not None and _top1(one) <= high] or [least]
-    chosen = max(alike, key=lambda one: one.quality.ssim or 0.0)
+    chosen = max(alike, key=lambda one: 1.0 if one.quality.ssim is None else one.quality.ssim)
     who = chosen.strongest
     assert who is not None
     told = (
         f"Its strongest attacker ({who.attacker}, {who.identifier} on {who.encoder}"
         f"{_draws(who)}) names {_percent(_top1(chosen))}, where undefended images give "
-        f"{_percent(before)} and guessing {_percent(chance)}; it costs "
-        f"{chosen.milliseconds:.0f} ms an image and leaves an SSIM of "
+        f"{_percent(before)} and guessing {_percent(chance)}; it shows "
+        f"{chosen.side:.0f} pixels of {side:.0f}, costs {chosen.milliseconds:.0f} ms an image "
+        "and leaves an SSIM of "
         f"{'unknown' if chosen.quality.ssim is None else format(chosen.quality.ssim, '.3f')}."
     )
+    together = strongest(chosen.attackers, "each-once")
+    if together is not None and together.knowledge["shown"] == "each-once":
+        told += (
+            " Where every model is shown once a prompt and all are named together: "
+            f"{_percent(together.top1.value or 0.0)}."
+        )
     if _top1(chosen) > 0.9 * before:
         return {
             "defence": None,

@@ -12,11 +12,10 @@ from typing import Any, Final
 
 from whodrew.arena import Limits
 from whodrew.defend import Defence
-from whodrew.defend.secrecy import NO_SECRET
 from whodrew.errors import UsageError
 from whodrew.gateway.cache import FolderCache, MemoryCache
-from whodrew.gateway.http import NEVER_KEPT
-from whodrew.gateway.names import BlindNames
+from whodrew.gateway.http import NEVER_KEPT, route_paths
+from whodrew.gateway.names import BlindNames, is_no_secret
 from whodrew.gateway.work import Blinder
 
 Scope = MutableMapping[str, Any]
@@ -140,21 +139,32 @@ class BlindImages:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
-        if scope["type"] != "http" or not self.guards(scope["path"]):
+        if scope["type"] != "http" or not self.guards(scope["path"], scope.get("root_path", "")):
             await self.app(scope, receive, send)
             return
         from whodrew.gateway.exchange import Exchange
 
         await Exchange(self, scope, receive, send).run()
 
-    def guards(self, path: str) -> bool:
-        """Says whether answers under a path are looked at, however it is spelt."""
-        spelt = (path, posixpath.normpath("/" + path.lstrip("/")))
-        if self.names is not None and any(one.startswith(self.names.prefix) for one in spelt):
+    def guards(self, path: str, root_path: str = "") -> bool:
+        """Says whether answers under a path are looked at, however it is spelt.
+
+        Args:
+            path: of the request, with ``root_path`` in it or without.
+            root_path: where the application is mounted, as ASGI says.
+        """
+        return any(
+            self._guards(_plain(within)) or self._guards(within)
+            for one in (path, _plain(path))
+            for root in (root_path, _plain(root_path))
+            for _, within in route_paths(one, root)
+        )
+
+    def _guards(self, path: str) -> bool:
+        if self.names is not None and path.startswith(self.names.prefix):
             return True
         return any(
-            one == prefix.rstrip("/") or one.startswith(prefix.rstrip("/") + "/")
-            for one in spelt
+            path == prefix.rstrip("/") or path.startswith(prefix.rstrip("/") + "/")
             for prefix in self._paths
         )
 
@@ -184,11 +194,15 @@ def _check_defence(defence: Any) -> None:
             f"{' and '.join(defence.unfitted)} must see the arena first: fit the defence on it, "
             "or load the profile.npz that 'whodrew defend' wrote: defence.with_profile(FILE)"
         )
-    if defence.secret == NO_SECRET:
+    if is_no_secret(defence.secret):
         raise UsageError(
             "the defence has no secret of its own: give Defence.parse(SPEC, secret) the "
             "operator's, that of secret.txt for one"
         )
+
+
+def _plain(path: str) -> str:
+    return posixpath.normpath("/" + path.lstrip("/"))
 
 
 def _check_ranges(**given: tuple[float | None, float]) -> None:

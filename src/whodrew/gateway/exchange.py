@@ -12,12 +12,14 @@ from whodrew.gateway.http import (
     Body,
     BodyError,
     asked,
-    head_bytes,
     header,
-    is_picture,
     leads_away,
     matches,
+    passed,
+    route_paths,
+    sent_by_another,
 )
+from whodrew.gateway.kinds import Watch, head_bytes, is_picture, why_refused
 from whodrew.gateway.work import Blinded, BusyError
 
 if TYPE_CHECKING:
@@ -33,6 +35,10 @@ _PAST_US: Final = frozenset(
 
 class _EnoughError(OSError):
     """Tells the application that nobody listens any more, as a server would."""
+
+
+class CutOffError(RuntimeError):
+    """Tells the server to end an answer that has begun: what comes next must not be shown."""
 
 
 class Exchange:
@@ -57,6 +63,8 @@ class Exchange:
         self._body: Body | None = None
         self._raw: list[bytes] = []  # as it came, until it is known what it is
         self._passing = False
+        self._watch: Watch | None = None
+        self._cut: CutOffError | None = None
         self._picture = False
         self._admitted = False
         self._answered = False
@@ -64,7 +72,11 @@ class Exchange:
         self._clock: asyncio.Timeout | None = None
 
     async def run(self) -> None:
-        """Asks the application, and answers."""
+        """Asks the application, and answers.
+
+        Raises:
+            CutOffError: the answer had begun when something came that must not be shown.
+        """
         inner = self._inner()
         if inner is None:
             await self._refuse("no image has that name", 404)
@@ -86,6 +98,8 @@ class Exchange:
             return
         finally:
             self._release()
+        if self._cut is not None:  # the application took no notice
+            raise self._cut
         if not (self._answered or self._passing or self._stopped):
             await self._refuse("the application ended before its answer did")
 
@@ -97,14 +111,18 @@ class Exchange:
         inner["headers"] = asked(self._scope["headers"])
         inner["extensions"] = {}  # some would go past us
         names = self._gate.names
-        if names is not None and self._scope["path"].startswith(names.prefix):
-            path = names.path(self._scope["path"])
-            if path is None:
-                return None
-            self._named = True
-            inner["path"] = path
-            inner["raw_path"] = quote(path, safe="/").encode()
-            inner["query_string"] = b""
+        if names is None:
+            return inner
+        for before, within in route_paths(self._scope["path"], self._scope.get("root_path", "")):
+            if within.startswith(names.prefix):
+                path = names.path(within)
+                if path is None:
+                    return None
+                self._named = True
+                inner["path"] = before + path
+                inner["raw_path"] = quote(before + path, safe="/").encode()
+                inner["query_string"] = b""
+                break
         return inner
 
     # ------------------------------------------------------------ what the application says
@@ -113,11 +131,13 @@ class Exchange:
             raise _EnoughError("the answer was given")
         kind = message["type"]
         if self._passing:
-            if kind == "http.response.body" and not self._is_head:
-                await self._send(message)
+            if kind == "http.response.body":
+                await self._go_on(message)
             return
         if kind == "http.response.start":
             self._start = message
+            if name := sent_by_another(message.get("headers", ())):
+                await self._stop(f"the application has {name} send a file that nobody defends")
             return
         if kind in _PAST_US:
             await self._stop(f"the application answers by {kind}")
@@ -140,7 +160,7 @@ class Exchange:
             self._raw.append(chunk)
             if more and self._body.size < head_bytes(header(headers, b"content-type")):
                 return
-            await self._judge()
+            await self._judge(more=more)
             if self._passing:
                 await self._pass(more=more)
                 return
@@ -149,17 +169,16 @@ class Exchange:
             self._body.end()
             await self._show(self._body)
 
-    async def _judge(self) -> None:
+    async def _judge(self, *, more: bool) -> None:
         """Finds out what the answer is, now that its first bytes are there."""
         assert self._start is not None
         assert self._body is not None
         status, headers = self._start["status"], self._start.get("headers", ())
         if leads_away(status, headers, self._scope):
             await self._stop("a redirect to an image that nobody has defended")
-        if not is_picture(header(headers, b"content-type"), self._body.head):
-            if self._named or self._gate.others == "refuse":
-                await self._stop("no image", status if status >= 400 else 502)
-            self._passing = True
+        kind = header(headers, b"content-type")
+        if not is_picture(kind, self._body.head):
+            await self._let_pass(kind, more=more)
             return
         if self._gate.names is not None and not self._named:
             await self._stop("an image, and not asked for by its blind name", 404)
@@ -170,12 +189,45 @@ class Exchange:
         self._admitted = self._picture = True
         self._raw.clear()
 
+    async def _let_pass(self, kind: str, *, more: bool) -> None:
+        """Has what is no image pass, or refuses it."""
+        assert self._start is not None
+        assert self._body is not None
+        status = self._start["status"]
+        code = status if status >= 400 else 502
+        if self._named or self._gate.others == "refuse":
+            await self._stop("no image", code)
+        if more or any(self._raw):
+            coding = header(self._start.get("headers", ()), b"content-encoding")
+            self._watch = Watch(kind, coding)
+            reason = why_refused(kind, self._body.head)
+            reason = reason or self._watch.why_not(b"".join(self._raw))
+            if reason is not None:
+                await self._stop(reason, code)
+        self._passing = True
+
     # ------------------------------------------------------------ what we say
+    async def _go_on(self, message: Message) -> None:
+        """Hands on more of what passes, as long as it may."""
+        if self._cut is not None:
+            raise self._cut
+        if self._watch is None:  # it had no body, and had ended
+            return
+        reason = self._watch.why_not(message.get("body", b""))
+        if reason is not None:
+            _LOG.warning("%s cut off: %s", self._said(), reason)
+            self._cut = CutOffError("the answer was cut off by the gateway")
+            raise self._cut
+        if not self._is_head:
+            await self._send(message)
+
     async def _pass(self, *, more: bool) -> None:
-        """Hands on what is no image, and looks at it no longer."""
+        """Hands on what is no image."""
         assert self._start is not None
         self._reschedule()
-        await self._send(self._start)
+        headers = passed(self._start.get("headers", ()), is_empty=self._watch is None)
+        status = self._start["status"]
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
         if self._is_head:
             await self._send({"type": "http.response.body", "body": b""})
             self._stopped = True
@@ -272,4 +324,4 @@ class Exchange:
             self._gate.release()
 
     def _said(self) -> str:
-        return f"{self._scope['method']} {self._scope['path']}"
+        return f"{self._scope['method']} {self._scope['path']!r}"  # one line, whatever is asked

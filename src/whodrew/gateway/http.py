@@ -1,4 +1,4 @@
-"""HTTP as ASGI has it: headers in and out, bodies in whatever coding, what a body is."""
+"""HTTP as ASGI has it: headers in and out, and bodies in whatever coding."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from whodrew.arena.sniff import IMAGE_EXTENSIONS, sniff_format, why_not_an_image
+from whodrew.arena.sniff import IMAGE_EXTENSIONS
+from whodrew.gateway.kinds import WINDOWS
 
 Headers = Sequence[tuple[bytes, bytes]]
-#: Bytes by which a body is told to be an image or none; of text, which may come in drops.
-HEAD_BYTES: Final = 1024
-HEAD_BYTES_TEXT: Final = 64
 
 #: What the application is not asked: its own copies and pieces of an image would tell.
 _NOT_ASKED: Final = frozenset(
@@ -27,16 +25,19 @@ _NOT_ASKED: Final = frozenset(
         b"if-unmodified-since",
     }
 )
-#: What a kept header may not be: ours to say, or of the original file.
-NEVER_KEPT: Final = frozenset(
-    "accept-ranges age alt-svc cache-control connection content-digest content-disposition "
-    "content-encoding content-length content-location content-md5 content-range content-type "
-    "date digest etag expires last-modified link location server transfer-encoding via".split()
+#: By these an application has the server before it send a file, which nobody defends.
+SENT_BY_OTHERS: Final = frozenset(
+    "x-accel-redirect x-sendfile x-sendfile2 x-lighttpd-send-file x-litespeed-location "
+    "x-reproxy-url x-reproxy-file x-reproxy-service".split()
 )
-_TEXTS: Final = ("text/", "application/json", "application/x-ndjson")
-_PICTURES: Final = ("image/", "video/", "multipart/")
-_NO_PICTURES: Final = ("an HTML page", "JSON", "not an image of a known format", "the file is")
-_WINDOWS: Final = {"gzip": 31, "x-gzip": 31, "deflate": 15}
+#: What a kept header may not be: ours to say, or of the original file.
+NEVER_KEPT: Final = SENT_BY_OTHERS | frozenset(
+    "accept-ranges age alt-svc cache-control connection content-digest content-disposition "
+    "content-dpr content-encoding content-length content-location content-md5 content-range "
+    "content-type date digest etag expires last-modified link location refresh repr-digest "
+    "server server-timing sourcemap transfer-encoding via want-content-digest want-digest "
+    "want-repr-digest x-sourcemap".split()
+)
 
 
 class BodyError(Exception):
@@ -62,29 +63,50 @@ def matches(condition: str, etag: str) -> bool:
     return etag in tags
 
 
-def head_bytes(content_type: str) -> int:
-    """Returns how many bytes have to be seen before it is known what a body is."""
-    is_text = content_type.strip().lower().startswith(_TEXTS)
-    return HEAD_BYTES_TEXT if is_text else HEAD_BYTES
+def sent_by_another(headers: Headers) -> str | None:
+    """Returns the name of a header by which another is to send the body, if there is one."""
+    names = (name.decode("latin-1").lower() for name, _ in headers)
+    return next((name for name in names if name in SENT_BY_OTHERS), None)
 
 
-def is_picture(content_type: str, head: bytes) -> bool:
-    """Says whether a body must not be shown as it is.
+def passed(headers: Headers, *, is_empty: bool) -> list[tuple[bytes, bytes]]:
+    """Returns the headers of an answer that is no image as they are handed on.
 
-    That is everything but text and what nobody knows: images in any format, drawings,
-    films, archives, and whatever calls itself an image.
+    A ``Refresh`` that names an address is a redirect that nobody looks at; so is either it
+    or a ``Link`` where there is no body to go with.
 
     Args:
-        content_type: as the application says.
-        head: the first bytes, decoded.
+        headers: of the response.
+        is_empty: it has no body.
     """
-    if content_type.strip().lower().startswith(_PICTURES):
-        return True
-    if not head:
-        return False
-    if sniff_format(head) is not None:
-        return True
-    return not why_not_an_image(head).startswith(_NO_PICTURES) and any(head)
+    return [
+        (name, value)
+        for name, value in headers
+        if not (
+            (name.lower() == b"refresh" and (is_empty or not value.strip().isdigit()))
+            or (name.lower() == b"link" and is_empty)
+        )
+    ]
+
+
+def route_paths(path: str, root_path: str) -> list[tuple[str, str]]:
+    """Returns what a path may be to the application: ``(before, path)``, likeliest first.
+
+    ASGI's path has ``root_path`` in it, where the application was mounted or the server was
+    told one; some servers leave it, or its first parts, out.
+
+    Args:
+        path: of the request.
+        root_path: of the scope.
+    """
+    found = []
+    root = root_path.strip("/")
+    while root:
+        before = "/" + root
+        if path == before or path.startswith(before + "/"):
+            found.append((before, path[len(before) :]))
+        root = root.partition("/")[2]
+    return [*found, ("", path)]
 
 
 def leads_away(status: int, headers: Headers, scope: Mapping[str, Any]) -> bool:
@@ -120,8 +142,8 @@ class Body:
         name = coding.strip().lower()
         if name in ("", "identity"):
             self._unpack: Any = None
-        elif name in _WINDOWS:
-            self._unpack = zlib.decompressobj(_WINDOWS[name])
+        elif name in WINDOWS:
+            self._unpack = zlib.decompressobj(WINDOWS[name])
         else:
             raise BodyError(f"content-encoding {name!r} is not unpacked: send images as they are")
         self._most = most

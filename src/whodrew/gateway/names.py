@@ -9,9 +9,17 @@ from collections.abc import Iterable
 from typing import Final
 
 from whodrew.defend import Secret
+from whodrew.defend.secrecy import NO_SECRET
 from whodrew.errors import UsageError
 
 _NAME_BYTES: Final = 20
+# Of no text at all, as ``Secret.of`` would make it.
+_OF_NOTHING: Final = hashlib.blake2b(b"", digest_size=32).digest()
+
+
+def is_no_secret(secret: Secret) -> bool:
+    """Says whether a secret is one that everybody has: of 0, of no text, or no bytes."""
+    return secret == NO_SECRET or secret.key in (b"", _OF_NOTHING) or not any(secret.key)
 
 
 def keyed(secret: Secret, purpose: str, *parts: bytes, size: int = _NAME_BYTES) -> bytes:
@@ -57,7 +65,7 @@ class BlindNames:
         ending: of each, such as ``.jpg``; the same for all.
 
     Raises:
-        UsageError: the prefix or a path is none.
+        UsageError: the prefix or a path is none, or everybody has the secret.
     """
 
     def __init__(
@@ -75,6 +83,8 @@ class BlindNames:
         self.prefix = prefix
         self.ending = ending
         self._secret = secret if isinstance(secret, Secret) else Secret.of(secret)
+        if is_no_secret(self._secret):
+            raise UsageError("the secret is one that everybody has: give the operator's")
         self._paths: dict[str, str] = {}
         self._lock = threading.Lock()
         for path in paths:

@@ -3,8 +3,7 @@
 - **Plug-in** mutual information I in bits of the field's value and the model; of a field that
   only files of one format have, within each format and weighted by its share.
 - **Null**: models are permuted within prompts (and formats). Whole cells (model, prompt)
-  change their labels, for generations of one cell may share what befell them; single images
-  do where cells allow fewer than 10^5 orders.
+  change their labels, for generations of one cell may share what befell them.
 - **p-value** (1 + #{I* ≥ I}) / (1 + permutations), Phipson and Smyth (2010). A field that
   clearly tells nothing is given up after 30 permutations that reach it (Besag and Clifford,
   1991).
@@ -28,8 +27,6 @@ from whodrew.measure.intervals import Doubles
 
 PERMUTATIONS: Final = 4999
 LEVEL: Final = 0.01
-#: Orders that cells must allow, as a power of ten, to be what is permuted.
-_ENOUGH_ORDERS: Final = 5.0
 #: Units that are permuted for the p-value; of larger arenas whole prompts are drawn.
 MOST_UNITS: Final = 20_000
 _FOR_MEAN: Final = 199
@@ -156,7 +153,7 @@ def _most(joint: Doubles, stratum_of: Ints, strata: int) -> float:
 
 @dataclass(frozen=True)
 class _Units:
-    """What is permuted: cells, or images, of the rows that a column speaks of.
+    """What is permuted: cells of the rows that a column speaks of.
 
     Attributes:
         of_row: (n,) unit of each row.
@@ -174,10 +171,7 @@ class _Units:
 def _units(model: Ints, prompt: Ints, stratum: Ints, models: int) -> _Units:
     _, group = np.unique(prompt * (stratum.max(initial=0) + 1) + stratum, return_inverse=True)
     key, first, of_row = np.unique(group * models + model, return_index=True, return_inverse=True)
-    cells = _Units(of_row, key % models, key // models, prompt[first])
-    if orders(cells.group, cells.label) >= _ENOUGH_ORDERS:
-        return cells
-    return _Units(np.arange(len(model)), model, group, prompt)
+    return _Units(of_row, key % models, key // models, prompt[first])
 
 
 def orders(group: Ints, label: Ints) -> float:

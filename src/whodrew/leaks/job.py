@@ -242,11 +242,12 @@ def _few_orders(found: Sequence[Finding], model: Ints, prompt: Ints) -> list[str
     """Says so where too few labellings exist for any field to be significant."""
     if not found:
         return []
-    possible = orders(prompt, model)
+    cells = np.unique(np.stack([prompt, model]), axis=1)
+    possible = orders(cells[0], cells[1])
     if possible >= np.log10(len(found) / LEVEL):
         return []
     told = (
         f"models can be permuted within prompts in only {10**possible:.0f} ways, too few for a "
-        f"test at {LEVEL:.0%}: show more models or images for each prompt"
+        f"test at {LEVEL:.0%}: show more models or prompts"
     )
     return [told]
