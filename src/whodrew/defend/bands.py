@@ -151,8 +151,9 @@ def joined(
 ) -> None:
     """Adds the bands up again, changed, with grain where the eye does not see it.
 
-    Grain's deviation at a pixel is √(share · (2 roughness + floor)): it lowers SSIM alike
-    everywhere, since SSIM of independent noise n is (2 v + c) / (2 v + n² + c).
+    Grain's deviation at a pixel goes with √(share · (2 roughness + floor)): it lowers SSIM
+    alike everywhere, since SSIM of independent noise n is (2 v + c) / (2 v + n² + c). Bands of
+    an undecimated split overlap, so that it is up to half as much again.
 
     Args:
         bands: as ``split`` wrote them.

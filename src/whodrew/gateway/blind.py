@@ -34,8 +34,9 @@ class BlindImages:
     """Defends every image that an application answers with, or answers with none.
 
     Headers of the original go, all but those named in ``keep``; so do ranges, conditional
-    requests on its own entity tags, and redirects to images. Where anything fails the
-    answer is 502 with a body that says nothing: never the image as it was.
+    requests on its own entity tags, and redirects to images. What is no image passes
+    where it is known to be text or a font. Where anything fails the answer is 502 with a body
+    that says nothing: never the image as it was.
 
     It is plain ASGI: ``app.add_middleware(BlindImages, defence=…)`` on Starlette and
     FastAPI. The reasons of refusals go to the logger ``whodrew.gateway``.
@@ -43,9 +44,11 @@ class BlindImages:
     Args:
         app: the application.
         defence: fitted, and under the operator's secret.
-        paths: prefixes of the paths whose answers are looked at; others are left alone.
-        others: what happens to answers below them that are no images: ``pass``, or
-            ``refuse``, which is safer for a store that holds nothing else.
+        paths: prefixes of the paths whose answers are looked at, with the ``root_path`` or
+            without; others are left alone.
+        others: what happens to answers below them that are no images: ``pass``, where they
+            are known to be text or a font, or ``refuse``, which is safer for a store that
+            holds nothing else.
         names: where images are shown under names that do not tell. With it, no image is
             shown under any other path.
         labels: tells model and prompt of a request, for stages that ask.
