@@ -82,8 +82,6 @@ SEVERAL = {("audit", "--encoder"), ("audit", "--identifier")}
 SEVERAL |= {("prompts", "--encoder"), ("prompts", "--columns"), ("prompts", "--vote-columns")}
 SEVERAL |= {("frontier", "--defence"), ("frontier", "--encoder"), ("frontier", "--columns")}
 SEVERAL |= {(command, "--columns") for command in ("audit", "defend", "embed", "identify", "leaks")}
-#: Where a command takes one word of what others take several of.
-SINGLE = {("frontier", "--knowledge"): "matched", ("frontier", "--shown"): "any"}
 
 
 @pytest.fixture
@@ -150,8 +148,6 @@ def test_every_option_is_also_a_variable(
     name: str, option: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text, wanted = VALUES[option]
-    if (name, option) in SINGLE:
-        text = wanted = SINGLE[name, option]
     monkeypatch.setenv(f"WHODREW_{option[2:].replace('-', '_').upper()}", text)
     received = parsed(name, [])
     got = received[option[2:].replace("-", "_")]

@@ -185,9 +185,12 @@ def test_it_is_the_object_of_the_contract(whole: Frontier) -> None:
 
 def test_every_attacker_says_what_it_has(whole: Frontier) -> None:
     point = whole.points[1]
-    for one in point.attackers:
-        assert one.knowledge["prompts"] == "matched"
-        assert one.knowledge["shown"] in ("any", "each-once")
+    for kind in ATTACKERS:
+        has = [one.knowledge for one in point.attackers if one.attacker == kind]
+        # cells of several generations: under both kinds of knowledge, shown both ways
+        assert {(one["prompts"], one["shown"]) for one in has} == {
+            (prompts, shown) for prompts in ("other", "matched") for shown in ("any", "each-once")
+        }
     kinds = {kind: [one for one in point.attackers if one.attacker == kind] for kind in ATTACKERS}
     assert {one.knowledge["draws"] for one in kinds["unchanged"]} == {0}
     assert {one.knowledge["draws"] for one in kinds["adaptive"]} == {1, 2}

@@ -56,9 +56,11 @@ def frontier(
         ),
     ] = "efficientnet-lite0",
     knowledge: Annotated[
-        KnowledgeName, option("--knowledge", help="References the attacker has.")
-    ] = KnowledgeName.auto,
-    shown: Annotated[ShownName, option("--shown", help="How images are shown.")] = ShownName.auto,
+        list[KnowledgeName], option("--knowledge", help="References the attacker has; repeatable.")
+    ] = [KnowledgeName.auto],  # noqa: B006
+    shown: Annotated[
+        list[ShownName], option("--shown", help="How images are shown; repeatable.")
+    ] = [ShownName.auto],  # noqa: B006
     draws: Annotated[
         int, option("--draws", help="Draws of the defence an attacker makes of a reference.")
     ] = 16,
@@ -102,8 +104,8 @@ def frontier(
     options = FrontierOptions(
         encoders=tuple(encoder),
         unseen="" if unseen_encoder == "none" else unseen_encoder,
-        knowledge=knowledge.value,
-        shown=shown.value,
+        knowledge=tuple(one.value for one in knowledge),
+        shown=tuple(one.value for one in shown),
         draws=draws,
         fewer=fewer_draws,
         images=images,

@@ -17,6 +17,7 @@ from whodrew.defend.attackers import ROBUST, STRONG, Case, Faced, Labels, Vector
 from whodrew.defend.base import Example
 from whodrew.defend.defence import Defence
 from whodrew.defend.draws import Look, Seen, Watcher
+from whodrew.defend.frontier_cases import kinds_of_prompts, shown_ways
 from whodrew.defend.frontier_result import Frontier, Point, recommend
 from whodrew.defend.pairs import pairs_of
 from whodrew.defend.picture import Picture
@@ -25,9 +26,8 @@ from whodrew.defend.scorers import SCORERS, Standing, standing
 from whodrew.defend.usable import Usable, usable
 from whodrew.encoders.base import Encoder
 from whodrew.encoders.registry import ENCODERS, get_encoder
-from whodrew.errors import InputError, MissingExtraError, UsageError, WhodrewError
+from whodrew.errors import MissingExtraError, UsageError, WhodrewError
 from whodrew.identify.fusion import fuse
-from whodrew.identify.knowledge import Prompts, Shown
 from whodrew.measure.intervals import missing
 from whodrew.ranking import Ranking, rank
 
@@ -46,9 +46,10 @@ class FrontierOptions:
     Attributes:
         encoders: what attackers look through; the first is the leading one.
         unseen: an encoder that no defence saw, where it is not among them; ``""`` for none.
-        knowledge: ``matched``, ``other`` or ``auto`` (matched where at least half of the
-            cells hold two generations, else other).
-        shown: ``any``, ``each-once`` or ``auto`` (both, where prompts show several models).
+        knowledge: ``matched``, ``other`` or ``auto``, one or several (``other``, and also
+            ``matched`` where at least half of the cells hold two generations).
+        shown: ``any``, ``each-once`` or ``auto``, one or several (both, where prompts show
+            several models).
         draws: draws of the defence that the adaptive attacker makes of each reference.
         fewer: draws where an encoder is slow (every one but the leading) or images are
             purified.
@@ -64,8 +65,8 @@ class FrontierOptions:
 
     encoders: tuple[str, ...] = ("fingerprint",)
     unseen: str = UNSEEN
-    knowledge: str = "auto"
-    shown: str = "auto"
+    knowledge: str | tuple[str, ...] = "auto"
+    shown: str | tuple[str, ...] = "auto"
     draws: int = 16
     fewer: int = 4
     images: int = 4000
@@ -150,11 +151,12 @@ def frontier(
         run = _prepared(used, chosen, folder, tell, progress)
         native = run.native()
         undefended: list[Faced] = []
-        for look in (Look(name, "", 0) for name in run.encoders):
-            found = run.case.named(run.vectors(look, native), 1)
-            undefended += run.case.faced("undefended", found, look.encoder, draws=0)
+        for case in run.cases:
+            for look in (Look(name, "", 0) for name in run.encoders):
+                found = case.named(run.vectors(look, native), 1)
+                undefended += case.faced("undefended", found, look.encoder, draws=0)
         points = [_point(run, defence, native) for defence in defences]
-    labels = run.case.labels
+    labels = run.labels
     return Frontier(
         arena={
             "source": opened.source,
@@ -178,7 +180,10 @@ def _prepared(
     arena = used.arena
     columns = (arena.images[key].to_pylist() for key in ("model", "prompt_id", "seed"))
     labels = Labels(*map(tuple, columns))
-    case = Case(labels, _prompts(labels, options), _shown(labels, options), options.seed)
+    ways = shown_ways(labels, options.shown)
+    cases = tuple(
+        Case(labels, one, ways, options.seed) for one in kinds_of_prompts(labels, options.knowledge)
+    )
     encoders, no_unseen = _encoders(options)
     rng = np.random.default_rng([options.seed, 20])
     count = min(options.quality, len(arena))
@@ -197,7 +202,7 @@ def _prepared(
         return lambda done, whole: progress(name, done, whole) if progress else None
 
     votes = None if options.votes is None else rank(options.votes, seed=options.seed)
-    return _Run(arena, options, case, encoders, no_unseen, watcher, told, said, votes)
+    return _Run(arena, options, cases, encoders, no_unseen, watcher, told, said, votes)
 
 
 @dataclass(frozen=True)
@@ -206,13 +211,18 @@ class _Run:
 
     arena: Arena
     options: FrontierOptions
-    case: Case
+    cases: tuple[Case, ...]
     encoders: dict[str, Encoder]
     no_unseen: str | None
     watcher: Watcher
     told: Callable[[str], Callable[[int, int], None]]
     said: Said
     votes: Ranking | None
+
+    @property
+    def labels(self) -> Labels:
+        """What is known of the images."""
+        return self.cases[0].labels
 
     @property
     def leading(self) -> str:
@@ -233,7 +243,8 @@ class _Run:
 
     def absent(self, attacker: str, encoder: str, identifier: str, why: str) -> Faced:
         """Returns an attacker that could not be measured."""
-        knowledge = {"prompts": self.case.prompts, "shown": self.case.shown[0]}
+        case = self.cases[0]
+        knowledge = {"prompts": case.prompts, "shown": case.shown[0]}
         return Faced(attacker, encoder, identifier, knowledge, missing(why))
 
     def vectors(self, look: Look, seen: Seen) -> Vectors:
@@ -248,7 +259,7 @@ def _point(run: _Run, defence: Defence, native: Seen) -> Point:
     fitted = defence.fit(lambda: _examples(run.arena))
     seen = run.watcher.see(fitted, run.looks(), run.told(defence.spec))
     run.said(f"attacking {defence.spec}")
-    faced = tuple(_attackers(run, fitted, seen, native))
+    faced = tuple(one for case in run.cases for one in _attackers(run, case, fitted, seen, native))
     return Point(
         defence=fitted.spec,
         budget=fitted.budget,
@@ -265,7 +276,7 @@ def _point(run: _Run, defence: Defence, native: Seen) -> Point:
 def _standing(run: _Run, native: Seen, seen: Seen) -> Standing | None:
     if not run.options.scorer:
         return None
-    labels = run.case.labels
+    labels = run.labels
     return standing(
         run.options.scorer,
         native.scores,
@@ -277,8 +288,10 @@ def _standing(run: _Run, native: Seen, seen: Seen) -> Standing | None:
     )
 
 
-def _attackers(run: _Run, defence: Defence, seen: Seen, native: Seen) -> Iterator[Faced]:
-    case, known = run.case, {name for one in defence.stages for name in getattr(one, "sees", ())}
+def _attackers(
+    run: _Run, case: Case, defence: Defence, seen: Seen, native: Seen
+) -> Iterator[Faced]:
+    known = {name for one in defence.stages for name in getattr(one, "sees", ())}
     members = []
     for look in run.looks():
         vectors = run.vectors(look, seen)
@@ -336,37 +349,6 @@ def _examples(arena: Arena) -> Iterator[Example]:
     for at, data in iter_bytes(arena.images):
         if not isinstance(data, ImageError):
             yield Example(Picture.of(decode(data).image), models[at], prompts[at])
-
-
-def _prompts(labels: Labels, options: FrontierOptions) -> Prompts:
-    cells: dict[tuple[str, str], int] = {}
-    for cell in zip(labels.model, labels.prompt, strict=True):
-        cells[cell] = cells.get(cell, 0) + 1
-    many = 2 * sum(count >= 2 for count in cells.values()) >= len(cells)
-    if options.knowledge == "auto":
-        return "matched" if many else "other"
-    if options.knowledge == "matched":
-        if max(cells.values()) < 2:
-            raise InputError(
-                "--knowledge matched needs two generations of some cell, and every cell of "
-                "this arena has one: use --knowledge other"
-            )
-        return "matched"
-    if len(set(labels.prompt)) < 2:
-        raise InputError(
-            "--knowledge other needs references of other prompts, and this arena has one "
-            "prompt: use --knowledge matched"
-        )
-    return "other"
-
-
-def _shown(labels: Labels, options: FrontierOptions) -> tuple[Shown, ...]:
-    if options.shown == "any":
-        return ("any",)
-    if options.shown == "each-once":
-        return ("each-once",)
-    pairs = len(set(zip(labels.model, labels.prompt, strict=True)))
-    return ("any", "each-once") if pairs > len(set(labels.prompt)) else ("any",)
 
 
 @contextmanager
