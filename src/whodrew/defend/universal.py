@@ -69,6 +69,7 @@ class Universal:
     eot: bool = True
     _tiles: Tiles | None = field(default=None, repr=False, compare=False)
     name: ClassVar[str] = "universal"
+    random: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         # who serves what was fitted elsewhere needs no encoders
