@@ -28,7 +28,7 @@ from whodrew.defend.arena_tables import (
     table_medians,
     tables_beside,
 )
-from whodrew.defend.arena_work import Crew, defended, examples, processors
+from whodrew.defend.arena_work import Crew, defended, examples
 from whodrew.defend.base import Secret
 from whodrew.defend.defence import Defence
 from whodrew.defend.folders import targets
@@ -43,6 +43,7 @@ from whodrew.embed.places import is_remote
 from whodrew.embed.result import Meter
 from whodrew.errors import InputError, UsageError, WhodrewError
 from whodrew.identify.parallel import one_thread_each
+from whodrew.machine import processors
 
 SAMPLE: Final = 32
 _SHARE: Final = 16  # images that a thread takes at a time

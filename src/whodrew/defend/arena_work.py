@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections import deque
@@ -23,13 +22,6 @@ from whodrew.errors import WhodrewError
 
 _AHEAD: Final = 4  # decoded pictures waiting for a stage that learns, for each thread
 Clock = Callable[[], float]
-
-
-def processors() -> int:
-    """Returns how many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def defended(

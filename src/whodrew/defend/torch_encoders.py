@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 from whodrew.encoders.neural.crew import make_crew
 from whodrew.encoders.registry import get_encoder
 from whodrew.errors import UsageError
+from whodrew.machine import processors
 
 T = TypeVar("T")
 Module = Any
@@ -67,9 +68,7 @@ def crew() -> ThreadPoolExecutor:
     with _lock:
         own = os.getpid()
         if own not in _crews:
-            cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
-            count = min(cores or os.cpu_count() or 1, MOST_THREADS)
-            _crews[own] = make_crew(count, 1)
+            _crews[own] = make_crew(min(processors(), MOST_THREADS), 1)
         return _crews[own]
 
 

@@ -27,6 +27,7 @@ from whodrew.embed.worker import Bad, Same, Worker
 from whodrew.encoders.base import Encoder, EncoderCard
 from whodrew.encoders.registry import get_encoder
 from whodrew.errors import UsageError, WhodrewError
+from whodrew.machine import processors
 
 if TYPE_CHECKING:
     from whodrew.embed.ray_engine import RayEngine
@@ -202,15 +203,9 @@ def _claim(folder: Place, card: EncoderCard) -> None:
 
 
 def _workers(encoder: Encoder, workers: int | None, pending: int) -> int:
-    count = workers or len(_processors())
+    count = workers or processors()
     most = getattr(encoder, "max_workers", None)
     return max(1, min(count, most or count, pending))
-
-
-def _processors() -> set[int]:
-    if hasattr(os, "sched_getaffinity"):
-        return os.sched_getaffinity(0)
-    return set(range(os.cpu_count() or 1))
 
 
 def _run(worker: Worker, plan: Plan, workers: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
@@ -10,6 +9,8 @@ from contextvars import ContextVar
 from typing import Any, Protocol, TypeVar
 
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from whodrew.machine import processors
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -79,12 +80,6 @@ def side_by_side(work: Callable[[T], R], items: Iterable[T]) -> list[R]:
 
     Each thread does its linear algebra alone.
     """
-    workers = _THREADS.get() or _processors()
+    workers = _THREADS.get() or processors()
     with one_thread_each(), ThreadPoolExecutor(workers) as pool:
         return list(pool.map(work, items))
-
-
-def _processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +26,7 @@ from whodrew.leaks.names import name_pattern
 from whodrew.leaks.read import read_container
 from whodrew.leaks.regions import Windows, windows_of
 from whodrew.leaks.values import Value
+from whodrew.machine import processors
 
 Told = Callable[[int, int], None]
 _SHARE = 64
@@ -97,7 +97,7 @@ def collect(arena: Arena, looked_at: Ints, *, workers: int | None, told: Told | 
 
 def _reads(arena: Arena, wanted: frozenset[int], workers: int | None) -> Iterator[_Read]:
     shares = partition(arena.images, _SHARE)
-    pool = ThreadPoolExecutor(max(1, workers or _processors()))
+    pool = ThreadPoolExecutor(max(1, workers or processors()))
     # Broken EXIF makes Pillow warn, once for each kind: it is a value like any other here.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -106,10 +106,6 @@ def _reads(arena: Arena, wanted: frozenset[int], workers: int | None) -> Iterato
                 yield from found
         finally:
             pool.shutdown(cancel_futures=True)
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _share(arena: Arena, share: Sequence[int], wanted: frozenset[int]) -> list[_Read]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from whodrew.errors import UsageError
+from whodrew.machine import processors
 
 Number = Literal["float32", "bfloat16"]
 VARIABLE: Final = "WHODREW_DTYPE"
@@ -53,7 +54,7 @@ def choose_place(widest: int) -> Place:
     import torch
 
     device: Literal["cpu", "cuda"] = "cuda" if torch.cuda.is_available() else "cpu"
-    cores = _cores()
+    cores = processors()
     threads = min(cores, MOST_THREADS)
     number = _number(torch, device)
     if device == "cuda":
@@ -81,9 +82,3 @@ def _processor_has_bfloat16(torch: Any) -> bool:
     """Whether the processor multiplies bfloat16 itself; elsewhere it is emulated, and slower."""
     tests = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(bool(getattr(torch.cpu, name, bool)()) for name in tests)
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
