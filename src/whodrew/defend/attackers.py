@@ -13,7 +13,7 @@ import numpy as np
 
 from whodrew.encoders.base import Scale
 from whodrew.identify.assign import assign
-from whodrew.identify.attack import Attack, Names, attack
+from whodrew.identify.attack import Attack, Names, attack, score
 from whodrew.identify.knowledge import Knowledge, Prompts, Shown
 from whodrew.identify.problem import Problem
 from whodrew.identify.registry import get_identifier
@@ -191,7 +191,7 @@ class Case:
             **more: further knowledge, such as ``draws``.
         """
         problem = found.problem
-        answers = found.answers  # type: ignore[attr-defined]
+        answers = score(found)
         models, prompts = len(problem.references.models), len(problem.references.prompts)
         results = []
         for way in self.shown:

@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from whodrew.arena import Arena, ImageError, decode, iter_bytes, read_arena
+from whodrew.arena import Arena, read_arena
+from whodrew.defend.arena_work import examples
 from whodrew.defend.attackers import ROBUST, STRONG, Case, Faced, Labels, Vectors, strongest
-from whodrew.defend.base import Example
 from whodrew.defend.defence import Defence
 from whodrew.defend.draws import Look, Seen, Watcher
 from whodrew.defend.frontier_cases import kinds_of_prompts, shown_ways
 from whodrew.defend.frontier_result import Frontier, Point, recommend
 from whodrew.defend.pairs import pairs_of
-from whodrew.defend.picture import Picture
 from whodrew.defend.quality import medians
 from whodrew.defend.scorers import SCORERS, Standing, standing
 from whodrew.defend.usable import Usable, usable
 from whodrew.encoders.base import Encoder
 from whodrew.encoders.registry import ENCODERS, get_encoder
 from whodrew.errors import MissingExtraError, UsageError, WhodrewError
+from whodrew.identify.attack import Attack
 from whodrew.identify.fusion import fuse
+from whodrew.machine import processors
 from whodrew.measure.intervals import missing
 from whodrew.ranking import Ranking, rank
 
@@ -191,7 +192,7 @@ def _prepared(
         arena,
         encoders,
         folder,
-        workers=options.workers or _processors(),
+        workers=options.workers or processors(),
         seed=options.seed,
         measured=frozenset(rng.choice(len(arena), count, replace=False).tolist()),
         scorer=options.scorer,
@@ -256,7 +257,7 @@ class _Run:
 
 def _point(run: _Run, defence: Defence, native: Seen) -> Point:
     run.said(f"learning and applying {defence.spec}")
-    fitted = defence.fit(lambda: _examples(run.arena))
+    fitted = defence.fit(lambda: examples(run.arena, run.watcher.workers))
     seen = run.watcher.see(fitted, run.looks(), run.told(defence.spec))
     run.said(f"attacking {defence.spec}")
     faced = tuple(one for case in run.cases for one in _attackers(run, case, fitted, seen, native))
@@ -292,8 +293,14 @@ def _attackers(
     run: _Run, case: Case, defence: Defence, seen: Seen, native: Seen
 ) -> Iterator[Faced]:
     known = {name for one in defence.stages for name in getattr(one, "sees", ())}
-    members = []
-    for look in run.looks():
+    looks = run.looks()
+    members: list[Vectors] = []
+
+    @cache
+    def named(at: int, draws: int) -> Attack:
+        return case.named(members[at], draws)
+
+    for look in looks:
         vectors = run.vectors(look, seen)
         most = len(vectors.references)
         if look.form:
@@ -304,12 +311,13 @@ def _attackers(
         yield from case.faced("unchanged", case.named(before, 1), look.encoder, draws=0)
         # the leading encoder is the one that whoever built the defence thought of
         kind = "adaptive" if look.encoder in {*known, run.leading} else "unseen-encoder"
+        members.append(vectors)
         for draws in dict.fromkeys((1, most)):
-            yield from case.faced(kind, case.named(vectors, draws), look.encoder, draws=draws)
-        members.append(replace(vectors, references=vectors.references[: run.options.fewer]))
-    leading = run.vectors(run.looks()[0], seen)
+            found = named(len(members) - 1, draws)
+            yield from case.faced(kind, found, look.encoder, draws=draws)
+    leading = members[0]
     try:
-        purified = [seen.query[one.key] for one in run.looks() if one.form]
+        purified = [seen.query[one.key] for one in looks if one.form]
         robust, copies = case.robust(leading, purified)
     except MissingExtraError as error:
         yield run.absent("contrastive", leading.encoder, ROBUST, str(error))
@@ -317,8 +325,8 @@ def _attackers(
         more = {"draws": 1, "copies": copies}
         yield from case.faced("contrastive", robust, leading.encoder, **more)
     if len(members) > 1:
-        draws = min(len(one.references) for one in members)
-        fused = fuse([case.named(one, draws) for one in members])
+        draws = min(run.options.fewer, *(len(one.references) for one in members))
+        fused = fuse([named(at, draws) for at in range(len(members))])
         name = "+".join(one.encoder for one in members)
         yield from case.faced("fused", fused, name, draws=draws)
     else:
@@ -344,13 +352,6 @@ def _encoders(options: FrontierOptions) -> tuple[dict[str, Encoder], str | None]
     return made, None
 
 
-def _examples(arena: Arena) -> Iterator[Example]:
-    models, prompts = (arena.images[key].to_pylist() for key in ("model", "prompt_id"))
-    for at, data in iter_bytes(arena.images):
-        if not isinstance(data, ImageError):
-            yield Example(Picture.of(decode(data).image), models[at], prompts[at])
-
-
 @contextmanager
 def _folder(cache: str | Path | None) -> Iterator[Path]:
     if cache is not None:
@@ -358,9 +359,3 @@ def _folder(cache: str | Path | None) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="whodrew-") as folder:
         yield Path(folder)
-
-
-def _processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
