@@ -17,7 +17,7 @@ from whodrew.defend.arena_result import PROFILE_FILE, RECORD_FILE, SCHEMA, Defen
 from whodrew.defend.base import Learns, Secret
 from whodrew.defend.defence import Defence
 from whodrew.defend.ledger import WORK, Ledger
-from whodrew.defend.secrecy import SECRET_FILE, SecretCheck, draws, kept_secret
+from whodrew.defend.secrecy import SECRET_FILE, SecretCheck, kept_secret
 from whodrew.embed.files import TEMPORARY, locked, write_atomically
 from whodrew.errors import InputError, UsageError
 
@@ -114,7 +114,7 @@ def opened_folder(
         record = _record(out)
         check = _checked(out, record, defence, draw)
         secret_file = None
-        if draws(defence.stages):
+        if defence.is_random:
             if secret is None:
                 chosen, new = kept_secret(out)
                 secret_file = SECRET_FILE

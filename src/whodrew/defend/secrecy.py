@@ -10,14 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from whodrew.defend.base import Secret, Stage
+from whodrew.defend.base import Secret
 from whodrew.errors import InputError, UsageError
 
 SECRET_FILE: Final = "secret.txt"  # noqa: S105 - its name is none
 #: What ``Defence.parse`` takes where none is given: everybody knows it.
 NO_SECRET: Final = Secret.of(0)
-#: Stages of ours that draw nothing; of every other, a secret is asked for.
-_FIXED: Final = frozenset({"canonical", "resample", "jpeg", "blur"})
 _ROUNDS: Final = 200_000  # so that a short secret is not guessed from its check
 
 
@@ -47,11 +45,6 @@ class SecretCheck:
     def to_dict(self) -> dict[str, Any]:
         """Returns JSON-ready values."""
         return {"salt": self.salt, "digest": self.digest}
-
-
-def draws(stages: tuple[Stage, ...]) -> bool:
-    """Whether a secret matters: some stage is random, or does not say that it is not."""
-    return any(getattr(one, "random", one.name not in _FIXED) for one in stages)
 
 
 def kept_secret(folder: Path) -> tuple[Secret, bool]:

@@ -81,7 +81,7 @@ class Universal:
     @property
     def sees(self) -> tuple[str, ...]:
         """The encoders it is found through."""
-        return tuple(self.encoders.split("|"))
+        return named(self.encoders)
 
     @property
     def budget(self) -> dict[str, float | int | str]:
