@@ -13,7 +13,12 @@ from whodrew.encoders.base import Scale
 from whodrew.identify.attack import Answers, Attack, score
 from whodrew.identify.base import Option
 from whodrew.identify.calibrate import Choice, choose, rehearse
-from whodrew.identify.covariance import FullCovariance, ThinCovariance, shrunk_weight
+from whodrew.identify.covariance import (
+    FullCovariance,
+    ThinCovariance,
+    coordinates,
+    shrunk_weight,
+)
 from whodrew.identify.knowledge import Knowledge, Prompts
 from whodrew.identify.library import Library
 from whodrew.identify.nearest import NearestCentroid
@@ -127,11 +132,16 @@ def test_hidden_models_leave_no_trace_but_their_images(prompts: Prompts) -> None
     assert_by_hand(problem, Option())
 
 
+@pytest.mark.parametrize("count", [9, 250])
+@pytest.mark.parametrize("others", [(), (0.01, 0.2, 1.0)])
 @pytest.mark.parametrize("dimension", [8, 200])
-def test_both_routes_give_one_covariance(dimension: int) -> None:
+def test_both_routes_give_one_covariance(
+    dimension: int, others: tuple[float, ...], count: int
+) -> None:
     rng = np.random.default_rng(0)
     residuals = (rng.standard_normal((60, dimension)) / 6).astype(np.float32)
-    points = rng.standard_normal((9, dimension)).astype(np.float32)
+    points = rng.standard_normal((count, dimension)).astype(np.float32)
+    points[3] = points[2]
     matrix = residuals.astype(np.float64).T @ residuals
     weight = shrunk_weight(0.05, dimension, 50)
     assert weight == pytest.approx(0.05 * dimension / (50 + 0.05 * dimension))
@@ -139,11 +149,21 @@ def test_both_routes_give_one_covariance(dimension: int) -> None:
     shrunk = (1 - weight) * matrix + weight * target * np.eye(dimension)
     apart = points[:, None] - points[None, :]
     expected = np.einsum("ijk,kl,ijl->ij", apart, np.linalg.inv(shrunk), apart)
-    routes = [FullCovariance(matrix, 50), ThinCovariance.of_residuals(residuals, 50)]
-    for route in routes:
-        white = route.whitener(points)(0.05)
+    for route in FullCovariance(matrix, 50), ThinCovariance(residuals, 50):
+        at = route.whitener(points)
+        for strength in others:
+            at(strength)
+        white = at(0.05)
         found = ((white[:, None] - white[None, :]) ** 2).sum(axis=2)
-        np.testing.assert_allclose(found, expected, rtol=1e-3)
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5 * expected.max())
+
+
+def test_products_of_no_points_at_all_give_the_nearest_points() -> None:
+    points = np.random.default_rng(0).standard_normal((5, 2))
+    products = points @ points.T
+    products[0, 0] -= 1e-6
+    found = coordinates(products).astype(np.float64)
+    np.testing.assert_allclose(found @ found.T, products, atol=1e-4)
 
 
 def test_a_covariance_with_directions_of_no_variance_is_whitened_all_the_same() -> None:

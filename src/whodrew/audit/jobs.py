@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,12 @@ class Job:
             f"naming by {self.view.encoder}{form}: {self.identifier}{plain}, "
             f"{self.problem.knowledge.prompts} prompts{origin}"
         )
+
+    @property
+    def weight(self) -> tuple[bool, bool, bool]:
+        """Orders attacks by how long they take."""
+        scatter = get_identifier(self.identifier).scatter
+        return scatter, self.problem.matched, self.view.leads
 
     @property
     def slug(self) -> str:
@@ -146,7 +153,10 @@ def run_jobs(jobs: list[Job], setting: Setting) -> list[Done]:
             job.problem.library.prepare(scatter=scatter)
         done = [run(job) for job in jobs]
     else:
-        done = side_by_side(run, jobs)
+        # the long ones first, so that no thread is left with one at the end
+        order = sorted(range(len(jobs)), key=lambda at: jobs[at].weight, reverse=True)
+        found = side_by_side(run, [jobs[at] for at in order])
+        done = [one for _, one in sorted(zip(order, found, strict=True), key=itemgetter(0))]
     return done + [_fused(view, members, setting) for view, members in _fusions(done)]
 
 

@@ -109,7 +109,7 @@ class FittedContrastive:
             return np.broadcast_to(found, (len(options), *found.shape)).astype(np.float32)
         points = metric.project(self.frame.scaled(block.points))
         drawn = assemble(self.frame, points, effects, block)
-        return np.stack([drawn_scores(drawn, effects, known, one.weight) for one in options])
+        return drawn_scores(drawn, effects, known, [one.weight for one in options])
 
 
 class Contrastive:

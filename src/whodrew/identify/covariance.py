@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from functools import cached_property
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,10 @@ from whodrew.identify.samples import Floats
 
 FLOOR = 1e-12
 SPREAD = 0.03
+#: Share of the mean squared length that is added to each row's, for points that repeat.
+_APART: Final = 1e-6
+#: Strengths from which on one eigendecomposition costs less than a factor for each.
+_SEVERAL: Final = 3
 
 
 Whitener = Callable[[float], Floats]
@@ -36,7 +41,8 @@ class Covariance(Protocol):
         """Returns what maps a strength s to vectors (n, k).
 
         Euclidean distances of those are Mahalanobis distances of ``vectors`` (n, D)
-        under S(s), and the map is linear in ``vectors``.
+        under S(s), and the map is linear in ``vectors``. Another call may answer in other
+        axes: whiten together what is to be compared.
         """
         ...
 
@@ -101,46 +107,89 @@ def cholesky(matrix: npt.NDArray[Any]) -> npt.NDArray[np.floating]:
 
 @dataclass(frozen=True)
 class ThinCovariance:
-    """Covariance of n ≤ D residuals, held by its n axes. Cost: n² D + n³, once.
+    """Covariance of n ≤ D residuals, S = residualsᵀ residuals, by their products alone.
+
+    With L the weight left to S and r the ridge λ t, the inverse of S(s) is
+    (I - Rᵀ (r/L I + R Rᵀ)⁻¹ R) / r (Woodbury), so that a whitening needs no (D, D) matrix.
+    Cost: n² D once; n³ / 3 a strength, or some 9 n³ once where there are several.
 
     Attributes:
-        axes: (D, r) orthonormal directions in which residuals vary.
-        variances: (r,) variance along each.
-        freedom: degrees of freedom of the residuals.
-        target: mean variance over all D dimensions.
+        residuals: (n, D) R, weighted so that S is their scatter.
+        freedom: degrees of freedom behind them.
     """
 
-    axes: Floats
-    variances: Doubles
+    residuals: Floats
     freedom: int
-    target: float
+    _factors: dict[float, Doubles] = field(default_factory=dict, repr=False)
 
-    @classmethod
-    def of_residuals(cls, residuals: Floats, freedom: int) -> ThinCovariance:
-        """Builds it from rows already divided so that S = residualsᵀ residuals.
+    @cached_property
+    def _gram(self) -> Doubles:
+        return np.asarray(self.residuals @ self.residuals.T, dtype=np.float64)
 
-        Args:
-            residuals: (n, D) weighted residuals.
-            freedom: degrees of freedom behind them.
-        """
-        gram = (residuals @ residuals.T).astype(np.float64)
-        values, vectors = linalg.eigh(gram, check_finite=False, overwrite_a=True)
-        kept = values > max(values[-1], FLOOR) * 1e-9
-        values, vectors = values[kept], vectors[:, kept]
-        axes = residuals.T @ (vectors / np.sqrt(values)).astype(np.float32)
-        dimension = residuals.shape[1]
-        target = max(float(values.sum()) / dimension, FLOOR)
-        return cls(np.ascontiguousarray(axes), values, freedom, target)
+    @cached_property
+    def _eigen(self) -> tuple[Doubles, Doubles]:
+        values, vectors = np.linalg.eigh(self._gram)
+        return np.maximum(values, 0.0), vectors
+
+    @cached_property
+    def _full(self) -> FullCovariance:
+        return FullCovariance(self.residuals.T @ self.residuals, self.freedom)
+
+    def _weights(self, strength: float) -> tuple[float, float]:
+        """Returns (r / L, r)."""
+        dimension = self.residuals.shape[1]
+        weight = shrunk_weight(strength, dimension, self.freedom)
+        ridge = weight * max(float(np.trace(self._gram)) / dimension, FLOOR)
+        return ridge / max(1.0 - weight, FLOOR), ridge
 
     def whitener(self, vectors: Floats) -> Whitener:
-        """Returns what gives (n, r + D): along the axes, then what is orthogonal to them."""
-        along = vectors @ self.axes
-        across = vectors - along @ self.axes.T
+        """Returns what gives (n, n): coordinates with the products of ``vectors`` under S(s)⁻¹.
+
+        More vectors than dimensions are whitened by the matrix itself.
+        """
+        if len(vectors) > vectors.shape[1]:
+            return self._full.whitener(vectors)
+        cross = np.asarray(vectors @ self.residuals.T, dtype=np.float64)
+        own = np.asarray(vectors @ vectors.T, dtype=np.float64)
+        turned: list[Doubles] = []
+
+        def explained(floor: float, strength: float) -> Doubles:
+            if "_eigen" not in self.__dict__ and len({*self._factors, strength}) < _SEVERAL:
+                half = self._half(floor, strength, cross)
+                return np.asarray(half.T @ half)
+            values, axes = self._eigen
+            if not turned:
+                turned.append(cross @ axes)
+            return np.asarray((turned[0] / (values + floor)) @ turned[0].T)
 
         def at(strength: float) -> Floats:
-            weight = shrunk_weight(strength, len(self.axes), self.freedom)
-            scale = 1.0 / np.sqrt((1.0 - weight) * self.variances + weight * self.target)
-            rest = np.float32(1.0 / np.sqrt(weight * self.target))
-            return np.concatenate([along * scale.astype(np.float32), across * rest], axis=1)
+            floor, ridge = self._weights(strength)
+            return coordinates((own - explained(floor, strength)) / ridge)
 
         return at
+
+    def _half(self, floor: float, strength: float, cross: Doubles) -> Doubles:
+        if strength not in self._factors:
+            matrix = self._gram.copy()
+            matrix[np.diag_indices(len(matrix))] += floor
+            self._factors[strength] = linalg.cholesky(matrix, lower=True, check_finite=False)
+        lower = self._factors[strength]
+        return np.asarray(linalg.solve_triangular(lower, cross.T, lower=True, check_finite=False))
+
+
+def coordinates(products: Doubles) -> Floats:
+    """Returns (n, n) points whose products are ``products`` (n, n), but for rounding.
+
+    Each squared length is lengthened by ``_APART`` of their mean, which moves all distances
+    alike. Cost: n³ / 3; more where rounding made the products of no points at all.
+    """
+    spread = products.copy()
+    spread[np.diag_indices(len(spread))] += _APART * max(
+        float(np.trace(spread)) / len(spread), FLOOR
+    )
+    try:
+        lower = linalg.cholesky(spread, lower=True, check_finite=False)
+    except linalg.LinAlgError:
+        values, axes = np.linalg.eigh(products)
+        lower = axes * np.sqrt(np.maximum(values, 0.0))
+    return np.asarray(lower, dtype=np.float32)

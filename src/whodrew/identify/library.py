@@ -286,7 +286,7 @@ class Library:
         between = centred.vectors - inner - frame.effects[centred.model]
         inner_weight = np.sqrt((1.0 - share) / max(inner_freedom, 1) + share / freedom)
         weighted = np.sqrt(share / freedom) * between + inner_weight * inner
-        return ThinCovariance.of_residuals(weighted.astype(np.float32), freedom)
+        return ThinCovariance(weighted.astype(np.float32), freedom)
 
 
 def group_means(vectors: Floats, group: Ints) -> Floats:

@@ -121,8 +121,7 @@ def untrained(
     """
     covariance = library.covariance(frame, without, 1.0)
     if isinstance(covariance, ThinCovariance):
-        spread = covariance.axes * np.sqrt(covariance.variances).astype(np.float32)
-        base = spread @ spread.T
+        base = covariance.residuals.T @ covariance.residuals
     else:
         assert isinstance(covariance, FullCovariance)
         base = np.array(covariance.matrix, dtype=np.float32)

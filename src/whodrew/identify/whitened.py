@@ -8,7 +8,7 @@ likelihood on held-out prompts. These definitions are whodrew's own.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -34,25 +34,37 @@ def half_squared_distances(queries: Floats, means: Floats) -> Floats:
     return np.asarray(0.5 * (left + right) - cross)
 
 
-def drawn_scores(drawn: Assembled, effects: Floats, known: Mask, weight: float) -> Floats:
-    """Returns (n, M) scores of a matched block; centroids are drawn toward the model's effect.
+def drawn_scores(
+    drawn: Assembled, effects: Floats, known: Mask, weights: Sequence[float]
+) -> Floats:
+    """Returns (W, n, M) scores of a matched block; centroids are drawn toward the model's effect.
+
+    Products are taken once for all weights: a centroid drawn by t has the square
+    (1 - t)² e·e + 2 t (1 - t) e·m + t² m·m.
 
     Args:
         drawn: queries and cells, mapped.
         effects: (M, k) model effects, mapped alike.
         known: (M,) models that have one.
-        weight: references at which a cell's own centroid is trusted by half.
+        weights: references at which a cell's own centroid is trusted by half, W values.
     """
-    trust = drawn.counts / np.maximum(drawn.counts + weight, 1e-9)
-    trust = np.where(known, trust, drawn.counts > 0)[:, :, None].astype(np.float32)
-    means = effects + trust * (drawn.means - effects)
-    levels = 0.5 * np.einsum("gmk,gmk->gm", means, means)
-    scores = -0.5 * np.einsum("ij,ij->i", drawn.queries, drawn.queries)[:, None]
-    scores = scores - levels[drawn.which]
-    for number, own in enumerate(means):
-        asked = np.flatnonzero(drawn.which == number)
-        scores[asked] += drawn.queries[asked] @ own.T
-    return np.where(known | (drawn.counts > 0)[drawn.which], scores, NEVER)
+    counts, which = drawn.counts, drawn.which
+    given = np.asarray(weights, dtype=np.float32)[:, None, None]
+    trust = counts / np.maximum(counts + given, np.float32(1e-9))
+    trust = np.where(known, trust, counts > 0).astype(np.float32)
+    less = 1 - trust
+    own = np.einsum("gmk,gmk->gm", drawn.means, drawn.means)
+    across = np.einsum("gmk,mk->gm", drawn.means, effects)
+    alone = np.einsum("mk,mk->m", effects, effects)
+    levels = 0.5 * less**2 * alone + less * trust * across + 0.5 * trust**2 * own
+    to_cell = np.empty((len(which), len(known)), dtype=np.float32)
+    for number, means in enumerate(drawn.means):
+        asked = np.flatnonzero(which == number)
+        to_cell[asked] = drawn.queries[asked] @ means.T
+    scores = less[:, which] * (drawn.queries @ effects.T) + trust[:, which] * to_cell
+    scores -= levels[:, which]
+    scores -= 0.5 * np.einsum("ij,ij->i", drawn.queries, drawn.queries)[:, None]
+    return np.where(known | (counts > 0)[which], scores, NEVER)
 
 
 @dataclass
@@ -67,21 +79,20 @@ class FittedWhitened:
     def _covariances(self) -> dict[float, Covariance]:
         return {}
 
-    @cached_property
-    def _white_effects(self) -> dict[tuple[float, float], Floats]:
-        return {}
-
     def _covariance(self, mix: float) -> Covariance:
         if mix not in self._covariances:
             self._covariances[mix] = self.library.covariance(self.frame, self.without, mix)
         return self._covariances[mix]
 
-    def _effects(self, mix: float, strength: float) -> Floats:
-        """Returns (M, k) white model effects, the same for every block."""
-        key = mix, strength
-        if key not in self._white_effects:
-            self._white_effects[key] = self._covariance(mix).whitener(self.frame.effects)(strength)
-        return self._white_effects[key]
+    def _whitened(self, mix: float, lines: Floats) -> Callable[[float], tuple[Floats, Floats]]:
+        """Returns what maps a strength to white lines and white model effects, in the same axes."""
+        at = self._covariance(mix).whitener(np.concatenate([lines, self.frame.effects]))
+
+        def both(strength: float) -> tuple[Floats, Floats]:
+            white = at(strength)
+            return white[: len(lines)], white[len(lines) :]
+
+        return both
 
     def score(self, block: Block, options: tuple[Option, ...]) -> Floats:
         """Returns (options, n, M) log-likelihoods up to a constant of the query.
@@ -95,23 +106,24 @@ class FittedWhitened:
         if block.rounds is None:
             queries = self.frame.scaled(block.points[block.query])
             queries = queries - other_centre(self.frame, block)
-            white_at = self._covariance(1.0).whitener(queries)
+            white_at = self._whitened(1.0, queries)
             for index, option in enumerate(options):
-                means = self._effects(1.0, option.strength)
-                found = -half_squared_distances(white_at(option.strength), means)
+                found = -half_squared_distances(*white_at(option.strength))
                 scores[index] = np.where(self.frame.known, found, NEVER)
             return scores
         lines, finish = self._lines(block)
         for mix in sorted({option.mix for option in options}):
-            white_at = self._covariance(mix).whitener(lines)
+            white_at = self._whitened(mix, lines)
             for strength in sorted({o.strength for o in options if o.mix == mix}):
-                effects = self._effects(mix, strength)
-                drawn = finish(white_at(strength), effects)
-                for index, option in enumerate(options):
-                    if option.mix == mix and option.strength == strength:
-                        scores[index] = drawn_scores(
-                            drawn, effects, self.frame.known, option.weight
-                        )
+                white, effects = white_at(strength)
+                drawn = finish(white, effects)
+                alike = [
+                    index
+                    for index, option in enumerate(options)
+                    if option.mix == mix and option.strength == strength
+                ]
+                weights = [options[index].weight for index in alike]
+                scores[alike] = drawn_scores(drawn, effects, self.frame.known, weights)
         return scores
 
     def _lines(self, block: Block) -> tuple[Floats, Callable[[Floats, Floats], Assembled]]:
