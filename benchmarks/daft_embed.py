@@ -76,7 +76,9 @@ def _embed(paths: Sequence[str], network: Path, out: Path, _batch: int) -> None:
 def _read_store(paths: Sequence[str], out: Path) -> Floats:
     from whodrew.embed import embedding_matrix, open_store
 
-    return embedding_matrix(open_store(out / "store").of_arena(_arena(paths, out)))
+    table = open_store(out / "store").of_arena(_arena(paths, out))
+    found = dict(zip(table["path"].to_pylist(), embedding_matrix(table), strict=True))
+    return np.array([found[path] for path in paths], np.float32)
 
 
 def _provider() -> Any:
