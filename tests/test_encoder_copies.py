@@ -225,6 +225,25 @@ def test_copies_stand_beside_their_images(small: Path, tmp_path: Path) -> None:
         np.testing.assert_array_equal(vectors, all_of_them[1::3])
 
 
+def test_copies_that_cannot_be_held_lie_on_disk(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (small / "a/x/2.png").write_bytes((small / "b/x/0.png").read_bytes())  # two labels, one vector
+    source = open_source(small, "model/prompt")
+    gathered = embedded(
+        source, "fingerprint", tmp_path / "store", canonical=None, workers=1, report=None
+    ).gathered
+    held = with_copies(source, "fingerprint", tmp_path / "store", gathered)
+    monkeypatch.setenv("WHODREW_MEMORY", "0")
+    shelved = with_copies(source, "fingerprint", tmp_path / "store", gathered)
+    samples = shelved.beside(gathered.samples())
+    for one, other, copy in zip(held.vectors, shelved.vectors, samples.copies, strict=True):
+        assert isinstance(one, np.ndarray)
+        assert not isinstance(other, np.ndarray)
+        np.testing.assert_array_equal(one, other[np.arange(9)])
+        np.testing.assert_array_equal(one[samples.source], copy[np.arange(9)])
+
+
 def test_an_image_stands_in_for_a_copy_that_fails(
     small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

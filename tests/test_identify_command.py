@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from drawn import MODELS, PROMPTS, Shell, draw, pixels, save, schema_errors
+from whodrew.arena.forms import FORMS
 from whodrew.cli import main
 
 
@@ -219,3 +220,13 @@ def test_quiet_prints_nothing_and_people_get_a_table(
 
 def test_the_same_images_get_the_same_answers(names: Identifies, held_out: Path) -> None:
     assert names(held_out, "--seed", 4) == names(held_out, "--seed", 4)
+
+
+def test_an_identifier_that_learns_from_copies_gets_them(
+    names: Identifies, held_out: Path, store: Path
+) -> None:
+    pytest.importorskip("torch", reason="contrastive needs the extra torch")
+    found = names(held_out, "--identifier", "contrastive")
+    assert right(found) > 0.8
+    made = {one.name.removeprefix(f"{store.name}-copy-") for one in store.parent.glob("*-copy-*")}
+    assert made == set(FORMS)

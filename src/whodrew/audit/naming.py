@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,24 +10,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from whodrew.arena import (
-    Arena,
-    BadItem,
-    ImageError,
-    canonical_form,
-    decode,
-    image_id,
-    list_images,
-    read_bytes,
-    thumbnail_digest,
-)
-from whodrew.audit.forms import canonical_size, container_figure
+from whodrew.arena import Arena
 from whodrew.audit.gathered import Gathered, shared_groups
 from whodrew.audit.identification import Identification
+from whodrew.audit.naming_given import Read, References, expand, read_images, references_of
 from whodrew.audit.options import FALSE_ALARM
-from whodrew.audit.result import file_name
-from whodrew.audit.sources import Report, Source, embedded, open_source
-from whodrew.encoders.base import Encoder, Pixels
+from whodrew.audit.sources import Report, open_source
 from whodrew.encoders.registry import ENCODERS, get_encoder
 from whodrew.errors import InputError, UsageError
 from whodrew.identify.attack import Answers, Attack, score
@@ -39,7 +25,7 @@ from whodrew.identify.knowledge import Knowledge
 from whodrew.identify.open_set import confidence, threshold
 from whodrew.identify.problem import Problem
 from whodrew.identify.registry import IDENTIFIERS, get_identifier
-from whodrew.identify.samples import Floats, Samples
+from whodrew.identify.samples import Samples
 
 NEAREST = 3
 #: Share of the false alarms spent on doubt between models; the rest goes to images that
@@ -58,16 +44,6 @@ class _Asked:
     top: int
     false_alarm: float
     seed: int
-
-
-@dataclass(frozen=True)
-class _Read:
-    """An image that was read: vector, identity, container."""
-
-    path: str
-    vector: Floats
-    image_id: str
-    thumbnail: str
 
 
 def identify(  # noqa: PLR0913 - the options of the command
@@ -132,13 +108,22 @@ def identify(  # noqa: PLR0913 - the options of the command
         raise UsageError(f"--seed is {seed}: give 0 or more")
     if workers is not None and workers < 1:
         raise UsageError(f"--workers is {workers}: give 1 or more")
-    paths = _expand([images] if isinstance(images, str | Path) else images)
+    paths = expand([images] if isinstance(images, str | Path) else images)
     source = open_source(references, layout, columns)
     for note in source.notes:
         said(note)
-    known, size = _references(
-        source, encoder, canonical, paths, store, workers=workers, report=report, said=said
+    given = references_of(
+        source,
+        encoder,
+        canonical,
+        paths,
+        store,
+        identifier=identifier,
+        workers=workers,
+        report=report,
+        said=said,
     )
+    known = given.gathered
     try:
         ENCODERS.check(known.card.name)
     except UsageError as error:
@@ -157,7 +142,7 @@ def identify(  # noqa: PLR0913 - the options of the command
             f"the references were embedded by {known.card.name} of revision "
             f"{known.card.revision}, here it is {drawn.card.revision}: embed them again"
         )
-    read, bad = _read(paths, drawn, size)
+    read, bad = read_images(paths, drawn, given.canonical)
     knowledge = Knowledge(prompts="other")
     if prompt_id is not None:
         if prompt_id in known.distinct("prompt_id"):
@@ -166,7 +151,7 @@ def identify(  # noqa: PLR0913 - the options of the command
             said(f"the references hold no prompt {prompt_id!r}: their other prompts are used")
     failed = {item.item: item.reason for item in bad}
     asked = _Asked(knowledge, prompt_id, identifier, top, false_alarm, seed)
-    answered = _answer(read, known, asked) if read else {}
+    answered = _answer(read, given, asked) if read else {}
     return [
         answered[path]
         if path in answered
@@ -175,103 +160,8 @@ def identify(  # noqa: PLR0913 - the options of the command
     ]
 
 
-def _expand(images: Sequence[str | Path]) -> list[str]:
-    paths: list[str] = []
-    for given in images:
-        path = Path(given)
-        if path.is_dir():
-            paths += [str(one) for one in list_images(path)]
-        elif path.exists():
-            paths.append(str(path))
-        else:
-            raise InputError(f"{path}: no such file or folder; name images, or folders of images")
-    if not paths:
-        raise InputError("no image given: name files or folders of images")
-    return list(dict.fromkeys(paths))
-
-
-def _cache(source: Source) -> Path:
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    key = hashlib.blake2b(str(Path(source.name).resolve()).encode(), digest_size=8).hexdigest()
-    return Path(root) / "whodrew" / key
-
-
-def _references(
-    source: Source,
-    encoder: str,
-    canonical: int | None,
-    paths: list[str],
-    store: str | Path | None,
-    *,
-    workers: int | None,
-    report: Report | None,
-    said: Any,
-) -> tuple[Gathered, int | None]:
-    folder = Path(store) if store is not None else _cache(source) / file_name(encoder)
-
-    def seen(size: int | None, where: Path) -> Gathered:
-        found = embedded(source, encoder, where, canonical=size, workers=workers, report=report)
-        for note in found.notes:
-            said(note)
-        for item in found.bad:
-            said(f"left out of the references: {item.item}: {item.reason}")
-        return found.gathered
-
-    if canonical is not None:
-        return seen(canonical, folder.with_name(f"{folder.name}-canonical-{canonical}")), canonical
-    native = seen(None, folder)
-    if source.arena is None:
-        return native, None
-    container = container_figure(native, 0)
-    differs = container is not None and container.differs
-    kinds = set(
-        zip(native.column("format"), native.column("width"), native.column("height"), strict=True)
-    )
-    asked = _kinds(paths)
-    if not differs and asked <= kinds:
-        return native, None
-    sides = [min(width, height) for _, width, height in asked]
-    size = min([canonical_size(native), *(side // 8 * 8 for side in sides if side >= 64)])
-    why = (
-        "size or format differ between the references' models"
-        if differs
-        else "sizes or formats of the images are not those of the references"
-    )
-    said(f"{why}: all are brought to {size}x{size} first")
-    return seen(size, folder.with_name(f"{folder.name}-canonical-{size}")), size
-
-
-def _kinds(paths: list[str]) -> set[tuple[str, int, int]]:
-    kinds = set()
-    for path in paths:
-        try:
-            image = decode(read_bytes(path))
-        except ImageError:
-            continue
-        kinds.add((image.format, image.width, image.height))
-    return kinds
-
-
-def _read(
-    paths: list[str], encoder: Encoder, size: int | None
-) -> tuple[list[_Read], list[BadItem]]:
-    read: list[_Read] = []
-    bad: list[BadItem] = []
-    for path in paths:
-        try:
-            data = read_bytes(path)
-            pixels: Pixels = decode(data).pixels
-        except ImageError as error:
-            bad.append(BadItem(path, error.reason))
-            continue
-        thumbnail = thumbnail_digest(pixels)
-        if size is not None:
-            pixels = canonical_form(pixels, size)
-        read.append(_Read(path, encoder.encode([pixels])[0], image_id(data), thumbnail))
-    return read, bad
-
-
-def _problem(read: list[_Read], known: Gathered, asked: _Asked) -> Problem:
+def _problem(read: list[Read], given: References, asked: _Asked) -> Problem:
+    known = given.gathered
     matched = asked.knowledge.prompts == "matched" and asked.prompt_id
     prompt = asked.prompt_id if matched and asked.prompt_id else NO_PROMPT
     shown = pa.table(
@@ -289,7 +179,9 @@ def _problem(read: list[_Read], known: Gathered, asked: _Asked) -> Problem:
             "name: naming needs at least 2"
         )
     prompts = sorted({*known.prompts, prompt})
-    references = known.samples(model_names=models, prompt_names=prompts, group=own)
+    references = given.copies.beside(
+        known.samples(model_names=models, prompt_names=prompts, group=own)
+    )
     queries = Samples.build(
         np.stack([one.vector for one in read]),
         models=[None] * len(read),
@@ -311,8 +203,9 @@ def _problem(read: list[_Read], known: Gathered, asked: _Asked) -> Problem:
     )
 
 
-def _answer(read: list[_Read], known: Gathered, asked: _Asked) -> dict[str, Identification]:
-    problem = _problem(read, known, asked)
+def _answer(read: list[Read], given: References, asked: _Asked) -> dict[str, Identification]:
+    known = given.gathered
+    problem = _problem(read, given, asked)
     names = problem.references.models
     named_by = get_identifier(asked.identifier)
     options = options_for(problem, named_by)

@@ -98,6 +98,7 @@ def views_of(
             engine=options.engine,
             address=options.address,
             report=report,
+            scratch=scratch,
         )
         for note in made.notes:
             said(note)
