@@ -23,6 +23,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     draw(root / "arena", MODELS, PROMPTS[:2], 2)
     draw(root / "single", MODELS[:2], PROMPTS[:2], 1)
     draw(root / "one-model", MODELS[:1], PROMPTS[:2], 2)
+    draw(root / "no-name", ("unknown", "yarrow"), PROMPTS[:2], 1)
     draw(root / "one-prompt", MODELS[:2], PROMPTS[:1], 2)
     draw(root / "strangers", ("xenia", "yarrow"), PROMPTS[:2], 1)
     (root / "empty").mkdir()
@@ -101,6 +102,7 @@ OTHERS = [
     ("identify loose --references empty", "holds no images"),
     ("identify loose --references nowhere", "nowhere: no such file or folder"),
     ("identify loose --references one-model", "1 model with a name: naming needs at least 2"),
+    ("identify loose --references no-name", "a model of the references is called 'unknown'"),
     ("identify loose --references arena --top 0", "--top is 0: give 1 or more"),
     ("identify loose --references arena --false-alarm 0", "give a share between 0 and 1"),
     ("identify loose --references arena --false-alarm nan", "give a share between 0 and 1"),

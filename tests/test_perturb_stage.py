@@ -58,7 +58,7 @@ def seen(space: Space, image: Pixels, quality: int | None = None) -> Any:
 
 @pytest.fixture(scope="module")
 def away() -> Defence:
-    return fitted(FAST + ")", 7)
+    return fitted(FAST + ",objective=away)", 7)
 
 
 def stage_of(defence: Defence) -> Any:
@@ -149,7 +149,7 @@ def test_a_profile_brings_it_back(away: Defence) -> None:
     profile = away.profile()
     with np.load(io.BytesIO(profile), allow_pickle=False) as file:
         assert file.files
-    again = Defence.parse(FAST + ")", 7).with_profile(profile)
+    again = Defence.parse(FAST + ",objective=away)", 7).with_profile(profile)
     image = pixels("dune", "lamp", 5)
     known = {"model": "dune", "prompt_id": "lamp"}
     np.testing.assert_array_equal(served(again, image, **known), served(away, image, **known))
@@ -206,7 +206,7 @@ def test_unlabelled_pictures_are_counted() -> None:
         ("perturb(encoders=|)", "name one"),
         ("perturb(steps=0)", "steps=0 is out of range"),
         ("perturb(restarts=0)", "restarts=0 is out of range"),
-        ("perturb(decoys=dune)", "decoys are for objective=decoy"),
+        ("perturb(objective=away,decoys=dune)", "decoys are for objective=decoy"),
         ("universal(size=8)", "size=8 is out of range"),
         ("universal(norm=max)", "none of linf, l2"),
         ("universal(encoders=fingerprnt)", "did you mean fingerprint"),

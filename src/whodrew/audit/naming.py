@@ -32,6 +32,7 @@ NEAREST = 3
 #: lie far from all of them.
 DOUBT = 0.8
 NO_PROMPT = "\0asked"
+UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,7 @@ def identify(  # noqa: PLR0913 - the options of the command
     return [
         answered[path]
         if path in answered
-        else Identification(path, "unknown", failed[path], (), knowledge, (), bad=True)
+        else Identification(path, UNKNOWN, failed[path], (), knowledge, (), bad=True)
         for path in paths
     ]
 
@@ -173,6 +174,11 @@ def _problem(read: list[Read], given: References, asked: _Asked) -> Problem:
     )
     own, group = shared_groups(known, shown)
     models = sorted(known.distinct("model"))
+    if UNKNOWN in models:
+        raise InputError(
+            f"a model of the references is called {UNKNOWN!r}, which is the answer for images of "
+            "none of them: rename it, or leave the model empty where it is not known"
+        )
     if len(models) < 2:
         raise InputError(
             f"the references show {len(models)} model{'' if len(models) == 1 else 's'} with a "
@@ -235,7 +241,7 @@ def _answer(read: list[Read], given: References, asked: _Asked) -> dict[str, Ide
             reason += "; the image is among the references and was left out of them"
         found[path] = Identification(
             path,
-            "unknown" if unknown else ranked[0][0],
+            UNKNOWN if unknown else ranked[0][0],
             reason,
             ranked,
             asked.knowledge,

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from whodrew.arena import BadItem
 from whodrew.defend.quality import QualityMedians
+from whodrew.machine import versions
 
 SCHEMA: Final = "whodrew.defend/1"
 RECORD_FILE: Final = "defence.json"
@@ -127,8 +128,4 @@ class Defended:
 
 def software() -> dict[str, str]:
     """Returns the versions that decide what the files' bytes are."""
-    import platform
-    from importlib.metadata import version
-
-    found = {name: version(name) for name in ("whodrew", "numpy", "pillow", "scikit-image")}
-    return {**found, "python": platform.python_version()}
+    return versions(("whodrew", "numpy", "pillow", "scikit-image"))

@@ -54,8 +54,8 @@ class Perturb:
         norm: ``linf`` or ``l2``.
         steps: of the descent.
         encoders: names joined by ``|``.
-        objective: ``away`` from the own model's centroid, toward that of a ``decoy`` drawn
-            under the secret, toward the ``crowd``'s mean (of the prompt where it was seen in
+        objective: toward the centroid of a ``decoy`` drawn under the secret, ``away`` from
+            the own model's, toward the ``crowd``'s mean (of the prompt where it was seen in
             fit, else of the arena), or ``contrastive`` (least like the own references).
         restarts: descents from other beginnings, the best of which is kept.
         eot: whether steps see random re-encodings (expectation over transformations,
@@ -68,7 +68,7 @@ class Perturb:
     norm: str = "linf"
     steps: int = 20
     encoders: str = "efficientnet-lite0|fingerprint"
-    objective: str = "away"
+    objective: str = "decoy"
     restarts: int = 1
     eot: bool = True
     decoys: str = ""

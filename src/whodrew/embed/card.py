@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import platform
 from collections.abc import Mapping
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
 from whodrew.embed.files import write_atomically
@@ -14,6 +12,7 @@ from whodrew.embed.places import Place
 from whodrew.encoders.base import Encoder, EncoderCard
 from whodrew.encoders.registry import get_encoder
 from whodrew.errors import InputError, UsageError
+from whodrew.machine import versions
 
 CARD_FILE: Final = "card.json"
 _CANONICAL_QUALITY: Final = 85
@@ -62,7 +61,7 @@ def card_to_json(card: EncoderCard) -> dict[str, Any]:
         "schema": "whodrew.store/1",
         "encoder": values.pop("name"),
         **values,
-        "software": _software(),
+        "software": versions(_SOFTWARE),
     }
 
 
@@ -135,12 +134,3 @@ def card_difference(stored: EncoderCard, wanted: EncoderCard) -> str | None:
     ]
     return "; ".join(parts) or None
 
-
-def _software() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for name in _SOFTWARE:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import posixpath
 import threading
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
@@ -17,6 +16,7 @@ from whodrew.gateway.cache import FolderCache, MemoryCache
 from whodrew.gateway.http import NEVER_KEPT, route_paths
 from whodrew.gateway.names import BlindNames, is_no_secret
 from whodrew.gateway.work import Blinder
+from whodrew.machine import processors
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -124,7 +124,7 @@ class BlindImages:
         self.timeout = timeout
         self.retry_after = retry_after
         self._paths = tuple(paths)
-        at_a_time = workers or os.cpu_count() or 1
+        at_a_time = workers or processors()
         self._most = at_a_time + queue
         self._admitted = 0
         self._lock = threading.Lock()
