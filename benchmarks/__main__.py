@@ -22,6 +22,11 @@ JOBS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("ONNX Runtime against torch", ("onnx_runtime.py",)),
     ("Engines", ("engines.py",)),
     ("Serving defended images", ("defending.py",)),
+    ("Adversarial changes", ("perturbing.py",)),
+    ("Ranking votes", ("ranking.py",)),
+    ("Which votes decide", ("influence.py",)),
+    ("What rigging would take", ("simulating.py",)),
+    ("Screening votes", ("screening.py",)),
     ("The command line", ("startup.py",)),
     ("Families of the fingerprint", ("fingerprint_families.py",)),
 )

@@ -22,6 +22,7 @@ from whodrew.cli import main
 MODELS = ("amber", "birch", "cedar", "dune")
 PROMPTS = ("boat", "cat", "hill", "lamp", "moon", "road")
 SIDE = 64
+SCHEMA_ROOMS = ("audit", "ranking")
 
 # Grain, blur, contrast and tint of each painter's hand.
 _HANDS = {
@@ -137,9 +138,16 @@ def strict_json(text: str) -> Any:
 
 def schema_errors(name: str, values: Any) -> list[str]:
     """Returns what a result breaks of the schema that ships in the package."""
-    text = files("whodrew").joinpath(f"audit/schemas/{name}.json").read_text(encoding="utf-8")
-    found = Draft202012Validator(json.loads(text)).iter_errors(values)
+    found = Draft202012Validator(schema(name)).iter_errors(values)
     return [f"{error.json_path}: {error.message}"[:500] for error in found]
+
+
+def schema(name: str) -> dict[str, Any]:
+    """Returns a schema that ships in the package, whichever room it is of."""
+    places = (files("whodrew").joinpath(f"{room}/schemas/{name}.json") for room in SCHEMA_ROOMS)
+    text = next(one for one in places if one.is_file()).read_text(encoding="utf-8")
+    loaded: dict[str, Any] = json.loads(text)
+    return loaded
 
 
 def nulls(values: Any, at: str = "") -> Iterator[tuple[str, dict[str, Any], str]]:

@@ -156,9 +156,12 @@ def test_folders_are_never_a_manifest(tmp_path: Path) -> None:
     build(tmp_path)
     write(tmp_path / "metadata.csv", "file_name,model,prompt_id\nflux/p1/0.png,other,q\n")
     write(tmp_path / "all.csv", "path,model,prompt_id\nflux/p1/0.png,other,q\n")
+    write(tmp_path / "votes.csv", "model_a,model_b,winner\nflux,sdxl,tie\n")
     arena = read_arena(tmp_path)
     assert cells(arena) == EXPECTED
-    assert any("not read as a manifest" in note for note in arena.notes)
+    (said,) = (note for note in arena.notes if "not read as a manifest" in note)
+    assert "all.csv" in said
+    assert "votes.csv" not in said  # an audit takes it
 
 
 # ------------------------------------------------------------------ the tables beside

@@ -216,6 +216,9 @@ def test_every_defence_and_setting_is_described() -> None:
         ("leaks", "leaks.md"),
         ("prompts", "prompts.md"),
         ("rank", "votes.md"),
+        ("influence", "influence.md"),
+        ("simulate", "simulate.md"),
+        ("screen", "screen.md"),
     ],
 )
 def test_every_option_of_a_command_is_described(command: str, page: str) -> None:

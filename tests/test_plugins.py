@@ -409,3 +409,27 @@ def test_the_package_of_the_documentation_works_as_written(arena: Path, tmp_path
     assert ran.code == 0, ran.err
     audit = strict_json(ran.out)
     assert "my-package/euclid" in {one["identifier"] for one in audit["attacks"]}
+
+
+def test_the_strategy_of_the_page_is_simulated(tmp_path: Path) -> None:
+    files = dict(TITLED.findall(PAGE.read_text("utf-8")))
+    source = tmp_path / "source"
+    (source / "my_package").mkdir(parents=True)
+    (source / "my_package" / "__init__.py").touch()
+    for name in ("pyproject.toml", "my_package/strategy.py"):
+        (source / name).write_text(files[name])
+    with (source / "pyproject.toml").open("a") as file:
+        file.write('\n[project.entry-points."whodrew.voters"]\nhalf = "my_package.strategy:Half"\n')
+    site = install(source, tmp_path / "site")
+    words = ("votes", "simulate", "--models", 6, "--honest", 5000, "--accuracy", 1)
+    words += ("--ranks", 1, "--repetitions", 20, "--json", "-")
+    needed = {}
+    for strategy in ("target-only", "my-package/half(share=1.0)", "my-package/half(share=0.25)"):
+        ran = run(site, *words, "--strategy", strategy)
+        assert ran.code == 0, ran.err
+        (curve,) = ran.json["curves"]
+        needed[strategy] = curve["ranks"][0]["battles"]["value"]
+    plain, half, quarter = needed.values()
+    # it sees the target on the left alone, and takes it every time or one time in four
+    assert 1.4 * plain < half < 2.6 * plain
+    assert 2.5 * half < quarter < 6 * half

@@ -95,7 +95,13 @@ def test_layout_and_tables(tmp_path: Path) -> None:
         for prompt in sample.PROMPTS
         for generation in range(2)
     }
-    assert found == images | {"prompts.csv", "models.csv", "README.txt", MARKER}
+    assert found == images | {
+        "prompts.csv",
+        "models.csv",
+        "votes.parquet",
+        "README.txt",
+        MARKER,
+    }
     assert json.loads((tmp_path / MARKER).read_text())["seed"] == 3
     with (tmp_path / "prompts.csv").open(encoding="utf-8", newline="") as handle:
         prompts = list(csv.DictReader(handle))

@@ -5,23 +5,15 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
-from importlib.resources import files
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
+from drawn import schema
 from test_report_fabricated import fabricate, names
 
-FOLDER = "audit/schemas"
 Change = Callable[[dict[str, Any]], None]
-
-
-def schema(name: str) -> dict[str, Any]:
-    loaded: dict[str, Any] = json.loads(
-        files("whodrew").joinpath(f"{FOLDER}/{name}.json").read_text(encoding="utf-8")
-    )
-    return loaded
 
 
 def errors(name: str, instance: Any) -> list[str]:
@@ -68,7 +60,18 @@ def identified() -> list[dict[str, Any]]:
     ]
 
 
-@pytest.mark.parametrize("name", ["audit-1", "identify-1", "leaks-1"])
+SCHEMAS = (
+    "audit-1",
+    "identify-1",
+    "influence-1",
+    "leaks-1",
+    "manipulation-1",
+    "ranking-1",
+    "screen-1",
+)
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
 def test_is_a_schema(name: str) -> None:
     Draft202012Validator.check_schema(schema(name))
     word, version = name.split("-")

@@ -29,6 +29,7 @@ __all__ = [
     "frontier",
     "identifiers",
     "identify",
+    "influence",
     "leaks",
     "measure_defence",
     "prompts",
@@ -36,6 +37,8 @@ __all__ = [
     "ranking",
     "read_arena",
     "sample",
+    "screen",
+    "simulate",
 ]
 
 _PACKAGES = ("audit", "defend", "embed", "encoders", "identify", "leaks", "ranking")
@@ -51,9 +54,12 @@ _FOUND_IN = {
     "frontier": "whodrew.defend.frontier",
     "measure_defence": "whodrew.defend.arena_job",
     "identifiers": "whodrew.audit.listing",
+    "influence": "whodrew.ranking",
     "prompts": "whodrew.audit.policy",
     "rank": "whodrew.ranking",
     "sample": "whodrew.audit.listing",
+    "screen": "whodrew.ranking",
+    "simulate": "whodrew.ranking",
 }
 
 

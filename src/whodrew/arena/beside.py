@@ -22,6 +22,7 @@ from whodrew.errors import InputError
 V = TypeVar("V")
 
 PROMPTS_FILE = "prompts.csv"
+VOTES_FILES = ("votes.parquet", "votes.csv", "votes.jsonl")
 MODELS_FILE = "models.csv"
 
 

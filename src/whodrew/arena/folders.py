@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import PurePath
 
-from whodrew.arena.beside import MODELS_FILE, PROMPTS_FILE, Beside, read_beside
+from whodrew.arena.beside import MODELS_FILE, PROMPTS_FILE, VOTES_FILES, Beside, read_beside
 from whodrew.arena.labels import count, listed, nfc
 from whodrew.arena.model import Arena, BadItem
 from whodrew.arena.rows import Rows, build_arena
@@ -176,7 +176,7 @@ def _left_aside(tree: Tree) -> list[str]:
         notes.append(f"hidden and system files left aside: {tree.hidden:,}")
     if tree.empty:
         notes.append(f"folders without images left aside: {listed(tree.empty)}")
-    if tree.tables and (others := set(tree.tables) - {PROMPTS_FILE, MODELS_FILE}):
+    if tree.tables and (others := set(tree.tables) - {PROMPTS_FILE, MODELS_FILE, *VOTES_FILES}):
         notes.append(
             f"not read as a manifest, for folders of images lie beside: {listed(sorted(others))}"
         )

@@ -45,6 +45,7 @@ def headline_of(
     container: ContainerFigure | None,
     leaks: Leaks | None,
     canonical: int | None,
+    votes: str = "",
     *,
     synthetic: bool,
 ) -> dict[str, Any]:
@@ -55,6 +56,7 @@ def headline_of(
         container: what size and format give away.
         leaks: what the files give away, or ``None`` where that is not known.
         canonical: side of the canonical form that is shown first, or ``None``.
+        votes: the sentence on the votes, or none.
         synthetic: whether the arena is the sample.
     """
     measured = [one for one in attacks if one.top1.value is not None and one.canonical == canonical]
@@ -99,6 +101,8 @@ def headline_of(
             sentences.append(f"As served, each image named alone: {with_interval(native.top1)}.")
     if leaks is not None and any(not one.in_container for one in leaks.fields):
         sentences.append("Some models' images show pixels that never change, as watermarks do.")
+    if votes:
+        sentences.append(votes)
     if synthetic:
         sentences.insert(0, "SYNTHETIC sample arena: these figures say nothing of real models.")
     return {"sentence": " ".join(sentences), "figures": figures}

@@ -28,6 +28,7 @@ class AuditOptions:
         hide_models: models hidden at a time in the open-set rounds; none when ``None``.
         false_alarm: share of known images that may be answered ``unknown`` there.
         family: CSV of ``model,family``; the one beside the images when ``None``.
+        votes: vote log; the one beside the images when ``None``.
         reference_arena: arena that references are taken from besides the arena itself.
         canonical: side of the canonical form; ``None`` decides by the containers.
         store: folder of the embedding store.
@@ -50,6 +51,7 @@ class AuditOptions:
     hide_models: int | None = None
     false_alarm: float = FALSE_ALARM
     family: Path | None = None
+    votes: Path | None = None
     reference_arena: str | None = None
     canonical: int | None = None
     store: Path | None = None

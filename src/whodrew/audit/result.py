@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from whodrew.audit.votes import VotesResult
 from whodrew.identify.knowledge import Knowledge
 from whodrew.leaks import Leaks
 from whodrew.measure.container import ContainerFigure
@@ -104,10 +105,11 @@ class Audit:
         container: what size and format give away; ``None`` where they are not known.
         leaks: what the files give away besides their pixels; ``None`` without files.
         leaks_reason: why there are none.
+        votes: what votes say, or why there are none.
         headline: sentence and figures.
         tables: Arrow tables by file name, or the files that hold those of a large arena
             until they are written.
-        exit_code: 1 where some items were bad.
+        exit_code: 1 where some items were bad, or votes beside the images could not be used.
     """
 
     created: str
@@ -122,13 +124,14 @@ class Audit:
     container: ContainerFigure | None
     leaks: Leaks | None
     leaks_reason: str | None
+    votes: VotesResult
     headline: Mapping[str, Any]
     tables: Mapping[str, pa.Table | Path] = field(repr=False)
 
     @property
     def exit_code(self) -> int:
-        """0, or 1 where some items were bad."""
-        return 1 if self.arena["bad"] else 0
+        """0, or 1 where some items were bad, or votes that are there could not be used."""
+        return 1 if self.arena["bad"] or self.votes.failed else 0
 
     def to_dict(self) -> dict[str, Any]:
         """Returns ``audit.json``."""
@@ -148,6 +151,7 @@ class Audit:
             "leaks": None if self.leaks is None else self.leaks.to_dict(),
             "headline": dict(self.headline),
         }
+        self.votes.into(values)
         if self.leaks is None:
             values["leaks_reason"] = self.leaks_reason or "not measured"
         if self.container is None:

@@ -21,6 +21,7 @@ from whodrew.audit.prompts import prompts_of, similarity_of, variation_of
 from whodrew.audit.result import Audit
 from whodrew.audit.sources import Report, Source, open_source
 from whodrew.audit.views import Said, View, on_common_images, views_of
+from whodrew.audit.votes import open_log, votes_of
 from whodrew.errors import InputError, UsageError
 from whodrew.identify.library import Library
 from whodrew.identify.samples import Ints, Samples
@@ -80,6 +81,7 @@ def _audit(
     source = open_source(given, options.layout, options.columns)
     for note in source.notes:
         said(note)
+    log = open_log(source, options, said)
     references = None
     if options.reference_arena is not None:
         references = open_source(options.reference_arena, options.layout, options.columns)
@@ -120,6 +122,8 @@ def _audit(
     similarity, tables = similarity_of(seen, samples.models, encoder)
     for result in ordered:
         tables |= result.tables
+    votes = votes_of(log, samples.models, ordered, options, said)
+    tables |= votes.tables
     tables["images.parquet"] = all_labels(first.gathered, spill)
     return Audit(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -138,7 +142,10 @@ def _audit(
         container=container,
         leaks=files,
         leaks_reason=no_files,
-        headline=headline_of(ordered, container, files, canonical, synthetic=source.synthetic),
+        votes=votes,
+        headline=headline_of(
+            ordered, container, files, canonical, votes.sentence, synthetic=source.synthetic
+        ),
         tables=tables,
     )
 

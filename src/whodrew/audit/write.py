@@ -23,7 +23,7 @@ from whodrew.report import write_report
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
 MOST_PIXELS = 64_000_000
 SCRATCH = ".scratch-"
-KINDS = ("answers", "confusion", "similarity")
+KINDS = ("answers", "confusion", "similarity", "votes")
 
 
 @contextmanager

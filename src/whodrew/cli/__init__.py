@@ -10,6 +10,9 @@ from typer.exceptions import TyperException
 
 from whodrew import __version__
 from whodrew.cli import audit, defend, frontier, identify, images, leaks, lists, prompts, votes
+from whodrew.cli import votes_influence as votes_influence
+from whodrew.cli import votes_screen as votes_screen
+from whodrew.cli import votes_simulate as votes_simulate
 from whodrew.cli.common import app
 from whodrew.errors import WhodrewError
 

@@ -68,6 +68,14 @@ def audit(
         Path | None,
         option("--family", help="CSV of model,family; models.csv beside the images if not given."),
     ] = None,
+    votes: Annotated[
+        Path | None,
+        option(
+            "--votes",
+            help="Vote log; votes.parquet, .csv or .jsonl beside the images if not given.",
+            metavar="FILE",
+        ),
+    ] = None,
     reference_arena: Annotated[
         str | None,
         option(
@@ -123,6 +131,7 @@ def audit(
         hide_models=hide_models,
         false_alarm=false_alarm,
         family=family,
+        votes=votes,
         reference_arena=reference_arena,
         canonical=canonical,
         store=store,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from whodrew.defend.base import Stage
 from whodrew.registry import Entry, Registry
+from whodrew.spec import known_fields
 
 DEFENCES: Registry[Callable[..., Stage]] = Registry(
     "defence",
@@ -55,9 +55,4 @@ DEFENCES: Registry[Callable[..., Stage]] = Registry(
     ),
 )
 
-
-def known_fields(factory: Any) -> dict[str, Any]:
-    """Returns the fields of a stage that a SPEC may set, with their defaults."""
-    from dataclasses import fields
-
-    return {one.name: one.default for one in fields(factory) if not one.name.startswith("_")}
+__all__ = ["DEFENCES", "known_fields"]

@@ -1,17 +1,13 @@
-"""SPEC, as a user types it: ``canonical(size=768,quality=85)+crowd(strength=0.5)``."""
+"""SPEC of a defence: ``canonical(size=768,quality=85)+crowd(strength=0.5)``."""
 
 from __future__ import annotations
 
-import difflib
-import re
-from math import isfinite
-from typing import Any, Final
+from typing import Final
 
 from whodrew.defend.base import Stage
-from whodrew.defend.registry import DEFENCES, known_fields
-from whodrew.errors import UsageError
+from whodrew.defend.registry import DEFENCES
+from whodrew.spec import build
 
-_STAGE: Final = re.compile(r"\s*([A-Za-z0-9_./-]+)\s*(?:\(([^()]*)\))?\s*")
 _HOW: Final = "write it as canonical(size=768,quality=85)+crowd(strength=0.5)"
 
 
@@ -26,62 +22,4 @@ def parse_stages(spec: str) -> tuple[Stage, ...]:
             message lists the nearest), or a value that is none.
         MissingExtraError: a defence needs modules that are not installed.
     """
-    if not spec.strip():
-        raise UsageError(f"a defence must be named: {_HOW}")
-    stages, at = [], 0
-    while True:
-        found = _STAGE.match(spec, at)
-        if found is None:
-            raise UsageError(f"defence {spec!r} cannot be read from {spec[at:]!r} on: {_HOW}")
-        stages.append(_stage(found[1], found[2] or ""))
-        at = found.end()
-        if at == len(spec):
-            return tuple(stages)
-        if spec[at] != "+":
-            raise UsageError(f"defence {spec!r} cannot be read from {spec[at:]!r} on: {_HOW}")
-        at += 1
-
-
-def _stage(name: str, settings: str) -> Stage:
-    factory = DEFENCES.get(name)
-    try:
-        known = known_fields(factory)
-    except TypeError as error:
-        raise DEFENCES.broken(name, "cannot be told anything", "it is no dataclass") from error
-    given: dict[str, Any] = {}
-    for part in filter(None, (one.strip() for one in settings.split(","))):
-        key, equals, text = (word.strip() for word in part.partition("="))
-        if not equals or not text:
-            raise UsageError(f"{name}({settings}): {part!r} is no setting: write NAME=VALUE")
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=2, cutoff=0.4)
-            hint = f"did you mean {', '.join(near)}?" if near else f"it has {_list(known)}"
-            raise UsageError(f"{name} has no setting {key!r}: {hint}")
-        if key in given:
-            raise UsageError(f"{name}({settings}): {key} is given twice")
-        given[key] = _value(name, key, text, known[key])
-    return factory(**given)
-
-
-def _list(known: dict[str, Any]) -> str:
-    return ", ".join(known) or "none"
-
-
-def _value(name: str, key: str, text: str, default: Any) -> Any:
-    """Reads a value of the type of its default."""
-    try:
-        if isinstance(default, bool):
-            return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[
-                text.lower()
-            ]
-        if isinstance(default, int):
-            return int(text)
-        if isinstance(default, float):
-            value = float(text)
-            if not isfinite(value):
-                raise ValueError(text)
-            return value
-    except (ValueError, KeyError):
-        wanted = {bool: "yes or no", int: "a whole number", float: "a number"}[type(default)]
-        raise UsageError(f"{name}({key}={text}): {text!r} is not {wanted}") from None
-    return text
+    return build(spec, DEFENCES, _HOW)

@@ -133,4 +133,3 @@ def card_difference(stored: EncoderCard, wanted: EncoderCard) -> str | None:
         if getattr(stored, name) != getattr(wanted, name)
     ]
     return "; ".join(parts) or None
-

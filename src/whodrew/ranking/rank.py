@@ -76,7 +76,7 @@ def rank(  # noqa: PLR0913 - one argument an option of the command
     cells, kind = cells_of(votes)
     flat, flat_kind = merged(cells)
     notes = list(votes.notes)
-    scored, reasons = _scored(votes, flat, notes)
+    scored, reasons = scored_models(votes, flat, notes)
     inner = only(flat, scored)
     pairs, _ = pairs_of(inner)
     if ties != "half" and not pairs.ties.any():
@@ -155,7 +155,7 @@ def rank(  # noqa: PLR0913 - one argument an option of the command
     )
 
 
-def _scored(votes: Votes, flat: Cells, notes: list[str]) -> tuple[Any, list[str | None]]:
+def scored_models(votes: Votes, flat: Cells, notes: list[str]) -> tuple[Any, list[str | None]]:
     """Returns which models get a score, (M,), and why the others do not.
 
     Scores are comparable within one strongly connected component; the one with most models,

@@ -187,7 +187,7 @@ def _page(context: Context, thumbs: Mapping[str, str]) -> str:
         masthead=masthead.render(context),
         bodies=bodies,
         # Both are our own files, never the arena's text.
-        style=Markup(source("report.css")),  # noqa: S704
+        style=Markup(source("report.css") + source("sections/votes.css")),  # noqa: S704
         script=Markup(script),  # noqa: S704
         digest=digest,
         data=script_json(confusion.data(context)),

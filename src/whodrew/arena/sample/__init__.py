@@ -30,6 +30,7 @@ from .grammar import LIGHTS, MOODS, PROMPTS, Prompt
 from .models import BUILT_IN_LEAKS, MODELS, Model
 from .props_sky import falling
 from .stage import SCENES, Stage
+from .votes import VOTES_FILE, Shown, write_votes
 
 __all__ = [
     "BUILT_IN_LEAKS",
@@ -60,6 +61,7 @@ and so that every part of an audit has something true to find.
 Layout    <model>/<prompt_id>/<seed>.<ext>
 Prompts   prompts.csv (prompt_id, prompt, category)
 Models    models.csv (model, family); models of one family are near relatives
+Votes     votes.parquet: nobody voted, a program drew these; some of its voters are dishonest
 Drawn by  whodrew sample, version {version}, seed {seed}; the same seed gives the same bytes
           with the same versions of Pillow and numpy
 
@@ -152,6 +154,8 @@ def draw_sample(
     marker = directory / MARKER
     wanted = {"version": VERSION, "seed": seed, "complete": True}
     if _claimed(directory) == wanted and all(_path(directory, task).is_file() for task in tasks):
+        if not (directory / VOTES_FILE).is_file():  # drawn before there were votes
+            _write_tables(directory, seed)
         if progress is not None:
             progress(len(tasks), len(tasks))
     else:
@@ -217,6 +221,9 @@ def _write_tables(directory: Path, seed: int) -> None:
     (directory / "README.txt").write_text(
         README.format(version=VERSION, seed=seed), encoding="utf-8"
     )
+    endings = {model.name: model.container.extension for model in MODELS.values()}
+    shown = Shown(endings, [prompt.prompt_id for prompt in PROMPTS], GENERATIONS)
+    write_votes(directory / VOTES_FILE, shown, seed)
 
 
 def _drawn(directory: Path, tasks: list[_Task], seed: int, workers: int | None) -> Iterator[None]:

@@ -23,6 +23,9 @@ from whodrew.report.sections import (
     reading,
     similarity,
     variation,
+    votes,
+    votes_moves,
+    votes_screen,
 )
 
 
@@ -46,6 +49,9 @@ class Section:
 SECTIONS: tuple[Section, ...] = (
     Section("attacks", "What an attacker needs to know", "Attacks", attacks.render),
     Section("leaks", "What the files give away", "Files", leaks.render),
+    Section("votes", "The ranking, and how sure it is", "Ranking", votes.render),
+    Section("moves", "What identification buys: ranks", "Manipulation", votes_moves.render),
+    Section("screen", "Voters who would be excluded", "Voters", votes_screen.render),
     Section("confusion", "Who is mistaken for whom", "Confusion", confusion.render),
     Section("prompts", "Prompts, from most to least revealing", "Prompts", prompts.render),
     Section("similarity", "Which models look alike", "Similarity", similarity.render),
