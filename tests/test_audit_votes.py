@@ -265,6 +265,17 @@ def test_what_cannot_be_had_is_null_with_its_reason(tmp_path: Path) -> None:
     assert not done.failed
 
 
+def test_a_long_log_is_left_to_the_screen_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("whodrew.audit.votes.MOST_SCREENED", 599)
+    log = VoteLog(read_votes(write(tmp_path / "votes.csv", rows(voters=20))))
+    values = votes_of(log, MODELS, [], FEW, lambda _: None).values
+    assert values is not None
+    assert values["screen"] is None
+    assert "599 votes at most, here are 600" in values["screen_reason"]
+
+
 def test_no_attack_no_simulation(tmp_path: Path) -> None:
     votes = read_votes(write(tmp_path / "votes.csv", rows(400)))
     done = votes_of(VoteLog(votes), (*MODELS, "elder"), [], FEW, lambda _: None)

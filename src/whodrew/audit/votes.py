@@ -40,6 +40,7 @@ REPETITIONS: Final = 200
 #: ``whodrew votes screen``: looking for them takes longer than all the rest.
 SCREENED: Final = ("votes",)
 LOGS: Final = 100
+MOST_SCREENED: Final = 500_000
 NONE: Final = "no votes beside the images (votes.parquet, votes.csv, votes.jsonl), and no --votes"
 
 
@@ -242,6 +243,11 @@ def _attacked(
 
 
 def _screened(votes: Votes, seed: int) -> Screen:
+    if len(votes) > MOST_SCREENED:
+        raise InputError(
+            f"an audit screens the voters of {MOST_SCREENED:,} votes at most, here are "
+            f"{len(votes):,}: use 'whodrew votes screen'"
+        )
     return screen(votes, by=SCREENED, simulations=LOGS, bootstraps=0, seed=seed)
 
 
