@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -40,6 +41,10 @@ VoteColumns = Annotated[
         metavar="OURS=THEIRS",
     ),
 ]
+Ties = Annotated[TiesName, option("--ties", help="How ties are modelled.")]
+Ridge = Annotated[
+    float, option("--ridge", help="Holds scores together; 0 is maximum likelihood.", min=0)
+]
 SkipBad = Annotated[
     bool, option("--skip-bad", help="Count bad rows by reason instead of refusing the log.")
 ]
@@ -61,10 +66,8 @@ def rank(
     bootstraps: Annotated[
         int, option("--bootstraps", help="Resamples; 0 gives sandwich intervals.", min=0)
     ] = 1000,
-    ties: Annotated[TiesName, option("--ties", help="How ties are modelled.")] = TiesName.half,
-    ridge: Annotated[
-        float, option("--ridge", help="Holds scores together; 0 is maximum likelihood.", min=0)
-    ] = 1e-6,
+    ties: Ties = TiesName.half,
+    ridge: Ridge = 1e-6,
     resample: Annotated[
         ResampleName,
         option("--resample", help="What is resampled; auto: voters where 20 or more are known."),
@@ -115,11 +118,7 @@ def rank(
 
 def _show(terminal: Terminal, done: Ranking) -> None:
     """Prints the leaderboard, and what has to be said of it."""
-    for note in done.notes:
-        terminal.say(note)
-    if done.skipped:
-        counts = ", ".join(f"{reason} {number:,}" for reason, number in done.skipped.items())
-        terminal.say(f"left out: {counts}")
+    say_notes(terminal, done.notes, done.skipped)
     apart = {(upper, lower): told for upper, lower, told in done.separable}
     names = [one.model for one in done.leaderboard]
     following = [*names[1:], ""]
@@ -168,6 +167,15 @@ def _show(terminal: Terminal, done: Ranking) -> None:
         ]
         title = f"Elo in order ({found['order']}), and in {found['shuffles']} shuffles"
         terminal.table(title, ["rank", "model", "rating", "shuffled", "ranks"], rated)
+
+
+def say_notes(terminal: Terminal, notes: Iterable[str], skipped: Mapping[str, int]) -> None:
+    """Says what was taken for granted, and how many rows were left out for what."""
+    for note in notes:
+        terminal.say(note)
+    if skipped:
+        counts = ", ".join(f"{reason} {number:,}" for reason, number in skipped.items())
+        terminal.say(f"left out: {counts}")
 
 
 def _counts(battles: int, win_rate: float) -> list[str]:

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from whodrew.cli.common import Json, Quiet, Seed, option, wants_json
-from whodrew.cli.votes import SkipBad, TiesName, VoteColumns, VotesArgument, votes_app
+from whodrew.cli.votes import (
+    Ridge,
+    SkipBad,
+    Ties,
+    TiesName,
+    VoteColumns,
+    VotesArgument,
+    say_notes,
+    votes_app,
+)
 from whodrew.terminal import Terminal, print_json
 
 if TYPE_CHECKING:
@@ -28,10 +37,8 @@ def influence(
     removals: Annotated[
         int, option("--removals", help="Rows and voters named that would be removed.", min=0)
     ] = 20,
-    ties: Annotated[TiesName, option("--ties", help="How ties are modelled.")] = TiesName.half,
-    ridge: Annotated[
-        float, option("--ridge", help="Holds scores together; 0 is maximum likelihood.", min=0)
-    ] = 1e-6,
+    ties: Ties = TiesName.half,
+    ridge: Ridge = 1e-6,
     columns: VoteColumns = None,
     skip_bad: SkipBad = False,
     seed: Seed = 0,
@@ -68,11 +75,7 @@ def _show(terminal: Terminal, done: Influence) -> None:
     """Prints neighbours, what moves the order that matters most, and the sentence."""
     from whodrew.ranking.influence_result import percent
 
-    for note in done.notes:
-        terminal.say(note)
-    if done.skipped:
-        counts = ", ".join(f"{reason} {number:,}" for reason, number in done.skipped.items())
-        terminal.say(f"left out: {counts}")
+    say_notes(terminal, done.notes, done.skipped)
     rows = [
         [
             str(one.rank),

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from whodrew.cli.common import Json, Quiet, Seed, option, wants_json
-from whodrew.cli.votes import SkipBad, TiesName, VoteColumns, VotesArgument, votes_app
+from whodrew.cli.votes import (
+    SkipBad,
+    Ties,
+    TiesName,
+    VoteColumns,
+    VotesArgument,
+    votes_app,
+)
 from whodrew.terminal import Terminal, print_json
 
 if TYPE_CHECKING:
@@ -51,7 +58,7 @@ def screen(
     bootstraps: Annotated[
         int, option("--bootstraps", help="Resamples of the rankings before and after.", min=0)
     ] = 1000,
-    ties: Annotated[TiesName, option("--ties", help="How rankings model ties.")] = TiesName.half,
+    ties: Ties = TiesName.half,
     simulations: Annotated[
         int | None,
         option("--simulations", help="Honest logs simulated; by the voters if not given.", min=2),

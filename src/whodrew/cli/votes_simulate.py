@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from whodrew.cli.common import Json, Quiet, Seed, option, wants_json
-from whodrew.cli.votes import SkipBad, TiesName, VoteColumns, votes_app
+from whodrew.cli.votes import (
+    Ridge,
+    SkipBad,
+    Ties,
+    TiesName,
+    VoteColumns,
+    say_notes,
+    votes_app,
+)
 from whodrew.terminal import Terminal, print_json
 
 if TYPE_CHECKING:
@@ -101,10 +109,8 @@ def simulate(
     spread: Annotated[
         float, option("--spread", help="Deviation of its scores, in log odds.")
     ] = 0.6,
-    ties: Annotated[TiesName, option("--ties", help="How ties are modelled.")] = TiesName.half,
-    ridge: Annotated[
-        float, option("--ridge", help="Holds scores together; 0 is maximum likelihood.", min=0)
-    ] = 1e-6,
+    ties: Ties = TiesName.half,
+    ridge: Ridge = 1e-6,
     columns: VoteColumns = None,
     skip_bad: SkipBad = False,
     seed: Seed = 0,
@@ -158,11 +164,7 @@ def simulate(
 
 def _show(terminal: Terminal, done: Manipulation) -> None:
     """Prints what each attacker needs, and the sentence."""
-    for note in done.notes:
-        terminal.say(note)
-    if done.skipped:
-        counts = ", ".join(f"{reason} {number:,}" for reason, number in done.skipped.items())
-        terminal.say(f"left out: {counts}")
+    say_notes(terminal, done.notes, done.skipped)
     sign = "+" if done.aim["direction"] == "up" else "-"
     columns = ["strategy", "identification", "ranks", "votes", "95 %", "battles seen"]
     rows = [row for curve in done.curves for row in _rows(curve, sign)]
