@@ -65,7 +65,7 @@ package: $(FULL)  ## build the wheel and see that it holds the package's data
 	@rm -rf dist
 	$(BIN)/python -m build --wheel --no-isolation --outdir dist . >/dev/null
 	@$(BIN)/python -m zipfile --list dist/*.whl > dist/files.txt
-	@for wanted in whodrew/py.typed whodrew/audit/schemas/ whodrew/ranking/schemas/ whodrew/report/templates/; do \
+	@for wanted in whodrew/py.typed whodrew/audit/schemas/ whodrew/defend/schemas/ whodrew/ranking/schemas/ whodrew/report/templates/; do \
 	  grep -q "^$$wanted" dist/files.txt || { echo "the wheel lacks $$wanted" >&2; exit 1; }; done
 	@ls dist/*.whl
 

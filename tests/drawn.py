@@ -22,7 +22,7 @@ from whodrew.cli import main
 MODELS = ("amber", "birch", "cedar", "dune")
 PROMPTS = ("boat", "cat", "hill", "lamp", "moon", "road")
 SIDE = 64
-SCHEMA_ROOMS = ("audit", "ranking")
+SCHEMA_ROOMS = ("audit", "defend", "ranking")
 
 # Grain, blur, contrast and tint of each painter's hand.
 _HANDS = {

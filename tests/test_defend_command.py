@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import whodrew
-from drawn import MODELS, PROMPTS, Shell, draw, pixels, save
+from drawn import MODELS, PROMPTS, Shell, draw, pixels, save, schema_errors, unexplained
 from whodrew.arena import Arena, decode, image_id, read_arena
 from whodrew.defend import DEFENCES, Defence, Example, Picture, Shown, Stage
 from whodrew.defend.arena_result import TABLE, Defended
@@ -158,6 +158,7 @@ def test_the_record_says_all_but_the_secret(arena: Path, tmp_path: Path) -> None
     text = (tmp_path / "out" / "defence.json").read_text()
     record = json.loads(text)
     assert record["schema"] == "whodrew.defend/1"
+    assert schema_errors("defend-1", record) == []
     assert (record["defence"], record["draw"], record["complete"]) == (SPEC, 0, True)
     assert record["budget"]["noise"] == {"sigma_of_255": 4.0}
     assert record["software"]["pillow"]
@@ -330,6 +331,7 @@ def test_bad_images_are_named_and_counted(whodrew_: Shell, arena: Path, tmp_path
     assert [one["item"] for one in ran.json["bad"]] == ["amber/boat/0.png", "amber/boat/1.png"]
     assert ran.err.startswith("bad: amber/boat/0.png: not an image")
     assert (ran.json["defended"], ran.json["images"]) == (10, 12)
+    assert schema_errors("defend-1", ran.json) == []
     assert len(files(out)) == 10
     # mended, it goes on
     shutil.copy(arena / "amber/boat/0.png", spoilt / "amber/boat/0.png")
@@ -392,6 +394,8 @@ def test_a_secret_is_made_and_kept_and_used_again(
     assert (out / name).with_suffix(".jpg").read_bytes() == wanted
     ran = whodrew_("defend", arena, "--defence", SPEC, "--out", out, "--json", "-")
     assert (ran.json["reused"], "fresh secret" in ran.err) == (12, False)
+    assert (schema_errors("defend-1", ran.json), unexplained(ran.json)) == ([], [])
+    assert ran.json["images_per_second_reason"] == "no image was defended by this run"
     assert "another secret" in whodrew_.refused(
         "defend", arena, "--defence", SPEC, "--out", out, "--secret", "other", "--quiet"
     )
@@ -415,7 +419,9 @@ def test_a_secret_from_the_environment(
 def test_no_secret_where_nothing_is_drawn(arena: Path, tmp_path: Path) -> None:
     done = run(arena, tmp_path / "out", "canonical(size=32)+blur")
     assert (done.secret_file, (tmp_path / "out" / "secret.txt").exists()) == (None, False)
-    assert json.loads((tmp_path / "out" / "defence.json").read_text())["secret_check"] is None
+    record = json.loads((tmp_path / "out" / "defence.json").read_text())
+    assert record["secret_check"] is None
+    assert schema_errors("defend-1", record) == []
 
 
 def test_the_default_secret_of_a_defence_is_none(arena: Path, tmp_path: Path) -> None:
@@ -527,6 +533,7 @@ def test_a_dry_run_measures_and_writes_nothing(
     assert ran.code == 0
     assert (ran.json["images"], ran.json["dry_run"], ran.json["out"]) == (5, True, None)
     assert ran.json["quality"]["images"] == 5
+    assert (schema_errors("defend-1", ran.json), unexplained(ran.json)) == ([], [])
     assert ran.json["milliseconds_per_image"] > 0
     assert "medians over 5 images" in ran.err
     assert "nothing written" in ran.err

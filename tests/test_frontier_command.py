@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from drawn import MODELS, PROMPTS, Shell, draw, strict_json
+from drawn import MODELS, PROMPTS, Shell, draw, schema_errors, strict_json
 from test_defend_frontier import SIDE, Eye, register
 
 QUICK = ("--encoder", "eye", "--unseen-encoder", "none", "--draws", 1, "--fewer-draws", 1,
@@ -45,6 +45,7 @@ def test_it_prints_writes_and_goes_on(whodrew: Shell, arena: Path, tmp_path: Pat
         assert words_of in ran.err
     first = strict_json((out / "frontier.json").read_text())
     assert first["schema"] == "whodrew.frontier/1"
+    assert schema_errors("frontier-1", first) == []
     assert [one["defence"] for one in first["points"]] == [SPEC]
     assert pq.read_table(out / "tables" / "frontier.parquet").num_rows > 5
     assert (out / "report.html").read_text().startswith("<!doctype html>")
@@ -65,6 +66,7 @@ def test_several_defences_keep_their_order(whodrew: Shell, arena: Path, tmp_path
     assert ran.code == 0
     assert [one["defence"] for one in ran.json["points"]] == ["noise(sigma=9)", SPEC]
     assert ran.json["seed"] == 3
+    assert schema_errors("frontier-1", ran.json) == []
 
 
 def test_bad_images_are_named(whodrew: Shell, arena: Path, tmp_path: Path) -> None:
@@ -76,6 +78,7 @@ def test_bad_images_are_named(whodrew: Shell, arena: Path, tmp_path: Path) -> No
     assert ran.err.startswith("bad: amber/boat/0.png: ")
     assert [one["item"] for one in ran.json["arena"]["bad"]] == ["amber/boat/0.png"]
     assert ran.json["arena"]["images"] == 11
+    assert schema_errors("frontier-1", ran.json) == []
     assert (tmp_path / "out" / "report.html").is_file()
 
 

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 import whodrew
-from drawn import MODELS, PROMPTS, Shell, draw, pixels, schema_errors, strict_json
+from drawn import MODELS, PROMPTS, Shell, draw, pixels, schema, schema_errors
 from whodrew.arena import canonical_bytes, decode
 from whodrew.arena.sample import BUILT_IN_LEAKS
 from whodrew.errors import InputError, UsageError
@@ -457,14 +457,8 @@ def test_an_audit_of_equal_files_says_so_in_one_line(
 
 
 def test_the_schema_of_the_audit_holds_that_of_leaks() -> None:
-    from importlib.resources import files
-
-    read = {
-        name: strict_json(files("whodrew").joinpath(f"audit/schemas/{name}.json").read_text())
-        for name in ("audit-1", "leaks-1")
-    }
-    for name, definition in read["leaks-1"]["$defs"].items():
-        assert read["audit-1"]["$defs"][name] == definition
+    for name, definition in schema("leaks-1")["$defs"].items():
+        assert schema("audit-1")["$defs"][name] == definition
 
 
 def test_a_sibling_of_early3_shows_the_canonical_figures_first(

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import whodrew
-from drawn import MODELS, PROMPTS, Shell, draw, unexplained
+from drawn import MODELS, PROMPTS, Shell, draw, schema_errors, unexplained
 from whodrew.arena import read_arena
 from whodrew.audit.policy import prompts
 from whodrew.errors import InputError, UsageError
@@ -65,6 +65,7 @@ def test_the_command(
     values = ran.json
     assert set(values) >= FIELDS
     assert values["schema"] == "whodrew.prompts/1"
+    assert schema_errors("prompts-1", values) == []
     assert values["leak_by"] == "distinguishability"
     assert {one["prompt_id"] for one in values["prompts"]} == set(PROMPTS)
     leaks = [one["leak"] for one in values["prompts"]]
@@ -112,6 +113,7 @@ def test_with_votes(
     assert any("1 prompt without votes" in note for note in ran.json["notes"])
     assert PROMPTS[5] not in ran.json["choice"]["prompt_ids"]
     assert unexplained(ran.json) == []
+    assert schema_errors("prompts-1", ran.json) == []
 
 
 def test_what_is_refused(
@@ -145,6 +147,7 @@ def test_bad_images_are_named(capsys: pytest.CaptureFixture[str], tmp_path: Path
     assert values["choice"] is None
     assert "by the mean of its images" in values["power"]["what"]  # no texts there
     assert unexplained(values) == []
+    assert schema_errors("prompts-1", values) == []
 
 
 def test_single_generations_go_by_naming(tmp_path: Path) -> None:
@@ -156,6 +159,7 @@ def test_single_generations_go_by_naming(tmp_path: Path) -> None:
     assert values["choice"]["leak_expected"] is not None
     assert all(one["distinguishability"] is None for one in values["prompts"])
     assert unexplained(values) == []
+    assert schema_errors("prompts-1", values) == []
 
 
 def test_on_real_images(corpora: Path) -> None:

@@ -96,8 +96,11 @@ class Defended:
     software: dict[str, str]
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns JSON-ready values; the secret is in none of them."""
-        return {
+        """Returns JSON-ready values, a missing one with its reason beside it.
+
+        The secret is in none of them.
+        """
+        values: dict[str, Any] = {
             "schema": SCHEMA,
             "arena": None if self.arena is None else str(self.arena),
             "out": None if self.out is None else str(self.out),
@@ -120,6 +123,18 @@ class Defended:
             "dry_run": self.sampled,
             "software": self.software,
         }
+        dry = "a dry run writes nothing" if self.sampled else None
+        for name, why in (
+            ("arena", dry),
+            ("out", dry),
+            ("milliseconds_per_image", None),
+            ("images_per_second", None),
+            ("profile", dry or "no stage learns"),
+            ("secret_file", dry or "the secret was given, or none is needed"),
+        ):
+            if values[name] is None:
+                values[f"{name}_reason"] = why or "no image was defended by this run"
+        return values
 
     def to_table(self) -> pa.Table:
         """Returns one row an image, columns as in ``TABLE``."""
