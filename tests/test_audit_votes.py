@@ -6,7 +6,6 @@ import copy
 import csv
 import json
 from collections import Counter
-from importlib.resources import files
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +14,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from jsonschema import Draft202012Validator
 
 from drawn import MODELS, PROMPTS, Shell, draw, schema_errors, unexplained
 from whodrew.arena import read_arena
@@ -27,6 +25,8 @@ from whodrew.ranking import rank, read_votes
 
 FEW = AuditOptions()
 STRENGTH = dict(zip(MODELS, (0.6, 0.2, -0.2, -0.6), strict=True))
+
+WINS = [{"model_a": "amber", "model_b": "birch", "winner": "model_a"}] * 9
 
 
 def rows(count: int = 600, seed: int = 0, voters: int = 0) -> list[dict[str, str]]:
@@ -57,9 +57,7 @@ def write(path: Path, some: list[dict[str, str]]) -> Path:
 
 
 def ranking_errors(name: str, values: Any) -> list[str]:
-    text = files("whodrew").joinpath(f"ranking/schemas/{name}.json").read_text(encoding="utf-8")
-    found = Draft202012Validator(json.loads(text)).iter_errors(json.loads(json.dumps(values)))
-    return [f"{error.json_path}: {error.message}"[:300] for error in found]
+    return schema_errors(name, json.loads(json.dumps(values)))
 
 
 @pytest.fixture(scope="module")
@@ -172,14 +170,16 @@ def test_a_log_beside_the_images_that_fails_is_said(own: Path, text: str, why: s
 
 
 def test_a_log_that_ranks_nothing_fails_too(own: Path) -> None:
-    write(own / "votes.csv", [{"model_a": "amber", "model_b": "birch", "winner": "model_a"}] * 9)
+    write(own / "votes.csv", WINS)
     said: list[str] = []
     log = open_log(open_source(own, None), FEW, said.append)
+    assert log.failed
+    assert "no score" in log.reason
+    assert log.reason in said
     done = votes_of(log, MODELS, [], FEW, said.append)
-    assert done.failed
-    assert "no score" in done.reason
+    assert (done.values, done.reason, done.failed) == (None, log.reason, True)
     with pytest.raises(InputError, match="no score"):
-        votes_of(log, MODELS, [], AuditOptions(votes=own / "votes.csv"), said.append)
+        open_log(open_source(own, None), AuditOptions(votes=own / "votes.csv"), said.append)
 
 
 def test_a_log_that_is_named_is_refused_where_it_fails(own: Path, tmp_path: Path) -> None:
@@ -348,6 +348,8 @@ def test_the_command_refuses_a_named_log_before_it_encodes(
         "audit", own, "--votes", tmp_path / "mine.csv", "--out", out
     )
     assert "no such file" in whodrew.refused("audit", own, "--votes", tmp_path / "no", "--out", out)
+    wins = write(tmp_path / "wins.csv", WINS)
+    assert "no score can be had" in whodrew.refused("audit", own, "--votes", wins, "--out", out)
     assert not (out / "store").exists()
 
 

@@ -13,15 +13,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from scipy.optimize import minimize
+from scipy.optimize import linprog, minimize
 from sklearn.linear_model import LogisticRegression
 
-from drawn import Shell, unexplained
+from drawn import Shell, schema_errors, unexplained
 from whodrew.errors import InputError, UsageError
-from whodrew.ranking import Ranking, Votes, rank, resample
+from whodrew.ranking import Ranking, Votes, rank, resample, separation
 from whodrew.ranking.cells import cells_of, components, merged, pairs_of
+from whodrew.ranking.covariates import Rows, adjusted
 from whodrew.ranking.fit import fit
 from whodrew.ranking.intervals import bootstrap, covariance
 from whodrew.ranking.models import davidson, rao_kupper
@@ -437,6 +438,123 @@ def test_position_bias_that_the_pairs_decide_is_unknown() -> None:
     found = rank(make([0, 0, 0], [1, 1, 1], [0, 1, 0], 2), bootstraps=0)
     assert found.position_bias.value is None
     assert "decided by its rival" in found.to_dict()["position_bias_reason"]
+
+
+def turned(votes: Votes) -> Votes:
+    """The same votes, the winner shown first."""
+    late = votes.outcome == 1
+    first = np.where(late, votes.second, votes.first)
+    second = np.where(late, votes.first, votes.second)
+    return replace(votes, first=first, second=second, outcome=np.where(late, 0, votes.outcome))
+
+
+@pytest.mark.parametrize("ridge", [0.0, 1e-6, 3.0])
+def test_a_side_that_never_lost_has_no_limit(ridge: float) -> None:
+    won_all = turned(drawn(12, 4, 300, ties=False))
+    two = make([0, 1], [1, 0], [0, 0], 2)
+    for votes in (won_all, two):
+        for outcome in (0, 1):
+            shown = replace(votes, outcome=np.full(len(votes), outcome, np.int8))
+            found = rank(shown, bootstraps=0, ridge=ridge)
+            values = found.to_dict()
+            assert values["position_bias"] is None
+            side = ("first", "second")[outcome]
+            assert f"shown {side} won whenever one did" in values["position_bias_reason"]
+            assert schema_errors("ranking-1", json.loads(json.dumps(values))) == []
+    # both of a pair win when shown second: a limit
+    a, b = won_all.first[0], won_all.second[0]
+    bounded = make(
+        np.r_[won_all.first, a, b], np.r_[won_all.second, b, a], np.r_[won_all.outcome, 1, 1], 4
+    )
+    assert rank(bounded, bootstraps=0, ridge=ridge).position_bias.value is not None
+
+
+def test_a_side_without_limit_though_both_won() -> None:
+    # m2 wins once though shown second, but scores can match any advantage: it takes a cycle of
+    # wins in which more are second places' to bound it
+    won = [(0, 1, 0), (1, 0, 0), (1, 2, 0), (2, 1, 0), (0, 2, 1), (1, 2, 0)]
+    first, second, outcome = zip(*won, strict=True)
+    found = rank(make(first, second, outcome, 3), bootstraps=0)
+    assert found.position_bias.value is None
+    assert "separation" in str(found.position_bias.reason)
+    more = rank(make((*first, 1), (*second, 0), (*outcome, 1), 3), bootstraps=0)
+    assert more.position_bias.value is not None
+
+
+def test_ties_alone_hold_the_side_and_it_is_said() -> None:
+    votes = turned(drawn(13, 4, 300))
+    found = rank(votes, bootstraps=0)
+    assert found.position_bias.value is not None
+    ties = (votes.outcome == 2).sum()
+    note = f"no image shown second ever won: position_bias rests on the ties alone, {ties} votes"
+    assert note in found.notes
+    assert not any("rests on" in one for one in rank(drawn(13, 4, 300), bootstraps=0).notes)
+
+
+def test_covariates_that_the_votes_do_not_bound() -> None:
+    votes = drawn(14, 4, 300, ties=False)
+    rng = np.random.default_rng(0)
+    size = np.where(votes.outcome == 0, 1.0, -1.0) * rng.uniform(0.1, 1, 300)
+    other = rng.normal(size=300)
+    found = rank(replace(votes, covariates={"size": size, "other": other}), bootstraps=0)
+    values = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    # it says all votes; nothing is left to measure the rest by
+    assert [one["slope"] for one in values["covariates"]] == [None, None]
+    assert all("separation" in one["slope_reason"] for one in values["covariates"])
+    assert values["position_bias"] is None
+    for place in values["leaderboard"]:
+        assert place["score"] is not None
+        assert place["adjusted_score"] is None
+        assert "separation" in place["adjusted_score_reason"]
+    assert schema_errors("ranking-1", values) == []
+    assert unexplained(values) == []
+
+
+def test_what_is_left_beside_a_slope_without_limit_is_the_fit_of_the_rest() -> None:
+    # the covariate decides 50 battles, and is 0 in the others
+    votes = drawn(15, 4, 600, ties=False)
+    size = np.where(np.arange(600) < 50, np.where(votes.outcome == 0, 2.0, -1.0), 0.0)
+    found = rank(replace(votes, covariates={"size": size}), bootstraps=0, ridge=0)
+    rest = rank(votes.take(np.arange(600) >= 50), bootstraps=0, ridge=0)
+    assert found.covariates["size"].value is None
+    assert found.position_bias.value == pytest.approx(rest.position_bias.value, abs=1e-6)
+    assert found.position_bias.low == pytest.approx(rest.position_bias.low, abs=1e-6)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 100_000))
+def test_separation_against_a_linear_programme_for_each(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    M, n, C = int(rng.integers(2, 5)), int(rng.integers(4, 14)), int(rng.integers(1, 4))
+    first = rng.integers(M, size=n)
+    second = (first + 1 + rng.integers(M - 1, size=n)) % M
+    tied = rng.random(n) < rng.choice([0, 0.15])
+    amounts = np.eye(3)[np.where(tied, 2, rng.random(n) < rng.choice([0.1, 0.3, 0.5]))]
+    wins = np.zeros((M, M))
+    np.add.at(wins, (first, second), amounts[:, 0] + amounts[:, 2])
+    np.add.at(wins, (second, first), amounts[:, 1] + amounts[:, 2])
+    assume(not components(wins).any())
+    extra = rng.choice([-1.0, 0, 1, 2], (n, C - 1))
+    numbers = np.column_stack([np.ones(n), extra])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(separation, "_AT_ONCE", 3)
+        rows = Rows(M, first, second, amounts, np.ones(n), numbers)
+        found = adjusted(rows, ridge=1e-6)
+    known = np.flatnonzero(~np.isnan(found.slopes))
+    X = np.zeros((n, M + len(known)))
+    X[np.arange(n), first] += 1
+    X[np.arange(n), second] -= 1
+    X[:, M:] = numbers[:, known]
+    limits = np.concatenate([-X[amounts[:, [0, 2]].any(axis=1)], X[amounts[:, [1, 2]].any(axis=1)]])
+    wanted = np.eye(M + len(known))
+    wanted[:M, :M] -= 1 / M
+    ours = np.isinf(np.r_[found.scores, found.slopes[known]])
+    for c, endless in zip(wanted, ours, strict=True):
+        most = max(
+            -linprog(-sign * c, A_ub=limits, b_ub=np.zeros(len(limits)), bounds=(-1, 1)).fun
+            for sign in (1, -1)
+        )
+        assert endless == (most > 1e-6)
 
 
 def test_covariates_take_what_is_theirs() -> None:

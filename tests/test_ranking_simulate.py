@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from importlib.resources import files
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jsonschema import Draft202012Validator
 
-from drawn import Shell, unexplained
+from drawn import Shell, schema_errors, unexplained
 from whodrew.errors import InputError, UsageError
 from whodrew.ranking import Manipulation, Votes, measured, rank, simulate
 from whodrew.ranking.behaviour import Belief, cast, honest, totals, uniform
@@ -30,9 +29,11 @@ from whodrew.ranking.confusion import (
 )
 from whodrew.ranking.fit import fit
 from whodrew.ranking.ranks import ranks_of
-from whodrew.ranking.simulate_frontier import defended
+from whodrew.ranking.result import Bounded
+from whodrew.ranking.simulate_frontier import Frontier, defended
 from whodrew.ranking.simulate_log import Log, log_of, model_log
 from whodrew.ranking.simulate_paths import Push, Scores, checkpoints, expected, ranks_after, walk
+from whodrew.ranking.simulate_words import headline_of
 from whodrew.ranking.voters import kernel_of
 
 
@@ -357,6 +358,49 @@ def test_confusions_of_an_accuracy() -> None:
     ]
 
 
+def timid(models: int, right: float, answered: float) -> np.ndarray:
+    """An attacker who answers for few images; errors are uniform."""
+    C = np.full((models, models + 1), (answered - right) / (models - 1))
+    C[np.arange(models), np.arange(models)] = right
+    C[:, models] = 1 - answered
+    return C
+
+
+@pytest.mark.parametrize(
+    ("right", "answered"),
+    [(0.08, 0.08), (0.05, 0.2), (0.1, 0.9), (0.0, 1.0), (0.0, 0.0), (1 / 6, 1 / 6), (0.3, 0.5)],
+)
+def test_more_accurate_confusions_never_need_more_votes(right: float, answered: float) -> None:
+    like, where, push = timid(6, right, answered), log(votes=20_000), Push(4, True, (1,))
+    grid = (1 / 6, 0.17, 0.2, 0.25, 0.3, 0.5, 0.8, 1.0)
+    needed = []
+    for accuracy in grid:
+        C = of_accuracy(accuracy, 6, like)
+        assert C.sum(axis=1) == pytest.approx(np.ones(6))
+        assert C.min() >= 0
+        assert np.diagonal(C).mean() == pytest.approx(accuracy)
+        says = kernel_of("target-only", Belief(where.battle, C), where.aim(4, 1, up=True))
+        share = where.by_pair(cast(says, where.battle)[0])
+        needed.append(expected(where, share, push, 1e9)[0])
+    assert needed[0] == np.inf  # guessing carries nothing, whatever was measured
+    assert all(later <= earlier * (1 + 1e-6) for earlier, later in pairwise(needed))
+    assert np.isfinite(needed[2:]).all()
+
+
+def test_chance_is_guessing_beside_an_attacker_who_answers_rarely() -> None:
+    like = timid(8, 0.08, 0.08)
+    chance, more = identifications(("chance", 0.2), 8, like)
+    assert chance.confusion[:, :8] == pytest.approx(np.full((8, 8), 1 / 8))
+    assert not chance.confusion[:, 8].any()
+    # forced to answer for all, it is right in 0.08 + 0.92 / 8: 0.2 is a little more
+    assert more.confusion[0, 1] == pytest.approx(0.92 / 8 * (1 - 0.2) / (1 - 0.195))
+    given = Identification("timid", like)
+    done = quick(honest=300_000, models=8, identified=(given,), accuracies=("chance",), ranks=(1,))
+    assert done.curves[0].needed[0].votes.value is not None
+    assert done.curves[1].needed[0].to_dict()["expected"] is None
+    assert "Guessing does not get there" in done.headline
+
+
 def audit_folder(folder: Path, models: list[str], **more: Any) -> Path:
     """Writes an audit of three attacks, as ``whodrew audit`` does."""
     (folder / "tables").mkdir(parents=True, exist_ok=True)
@@ -419,11 +463,71 @@ def test_an_audit_that_does_not_fit_is_refused(tmp_path: Path) -> None:
         ("{", "cannot read"),
         ("[]", "no whodrew.audit result"),
         ('{"schema": "whodrew.audit/1"}', "has no attacks"),
-        ('{"schema": "whodrew.audit/1", "attacks": [3]}', "no attack with confusions"),
+        ('{"schema": "whodrew.audit/1", "attacks": []}', "no attack with confusions"),
     ):
         file.write_text(text)
         with pytest.raises(InputError, match=said):
             read_audit(file, MODELS)
+
+
+DEEP = "[" * 200_000 + "]" * 200_000
+
+
+@pytest.mark.parametrize(
+    ("attack", "said"),
+    [
+        ("3", r"audit.json: attacks\[0\] is 3: it has to be an object"),
+        ('{"knowledge": "any"}', r"attacks\[0\].knowledge is 'any': it has to be an object"),
+        ('{"top1": 0.7}', r"attacks\[0\].top1 is 0.7: it has to be an object"),
+        ('{"top1": {"value": NaN}}', "NaN is no JSON number; write it again"),
+        ('{"top1": {"value": 1e999}}', "1e999 is too large"),
+        ('{"top1": {"value": 7}}', r"top1.value is 7: it has to be a share"),
+        ('{"top1": {"value": 0.5, "low": "x"}}', "top1.low is 'x'"),
+        ('{"top1": {"value": true}}', "top1.value is True"),
+        ('{"confusion": 3}', r"attacks\[0\].confusion is 3: it has to be a text"),
+        ('{"confusion": "a\\u0000b"}', "cannot read"),
+        ('{"encoder": "\\ud800", "confusion": "tables/c.parquet"}', "cannot read"),
+        (f'{{"encoder": {DEEP}}}', "nested too deeply"),
+        ('{"count": ' + "9" * 5000 + "}", "cannot read"),
+    ],
+)
+def test_an_audit_with_wrong_values_is_refused(attack: str, said: str, tmp_path: Path) -> None:
+    file = tmp_path / "audit.json"
+    file.write_text(f'{{"schema": "whodrew.audit/1", "attacks": [{attack}]}}')
+    with pytest.raises(InputError, match=said):
+        read_audit(file, MODELS)
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "said"),
+    [
+        ("count", [3, None, 3, 3, 3, 3], "row 2, count is null: give a number of images"),
+        ("count", [3, 3, float("nan"), 3, 3, 3], "row 3, count is nan"),
+        ("count", [-5.0, 3, 3, 3, 3, 3], "row 1, count is -5.0"),
+        ("count", [float("inf")] * 6, "row 1, count is inf"),
+        ("count", list("333333"), "column count is of string: give numbers"),
+        ("count", [True] * 6, "column count is of bool"),
+        ("truth", [*MODELS[:5], None], "row 6, truth is null: give the model"),
+        ("truth", list(range(6)), "column truth is of int64: give names"),
+        ("answer", [[one] for one in MODELS], "column answer is of list"),
+    ],
+)
+def test_confusions_with_wrong_values_are_refused(
+    column: str, values: list[Any], said: str, tmp_path: Path
+) -> None:
+    file = audit_folder(tmp_path, MODELS)
+    held = {"truth": MODELS, "answer": MODELS, "count": [3] * 6} | {column: values}
+    pq.write_table(pa.table(held), tmp_path / "tables" / "confusion-1.parquet")
+    with pytest.raises(InputError, match=f"confusion-1.parquet: {said}"):
+        read_audit(file, MODELS)
+
+
+def test_no_answer_is_unknown() -> None:
+    held = {"truth": MODELS, "answer": [*MODELS[:5], None], "count": [3] * 6}
+    table = pa.table({key: pa.array(one) for key, one in held.items()})
+    table = table.set_column(0, "truth", table["truth"].dictionary_encode())
+    found = measured(table, MODELS, {}, "mine")
+    assert found.confusion[5] == pytest.approx(np.eye(7)[6])
 
 
 # ---------------------------------------------------------------- defences
@@ -438,17 +542,15 @@ def test_times_the_votes_are_ratios_of_votes_needed() -> None:
         gain = accuracy - 0.1
         return np.array([10 / gain if gain > 1e-9 else np.inf])
 
-    points = [
-        {"defence": "none", "strongest": {"top1": rate(0.9, 0.05)}},
-        {"defence": "half", "strongest": {"top1": rate(0.5, 0.02)}},
-        {"defence": "all", "strongest": {"top1": rate(0.1)}},
-        {"defence": "edge", "strongest": {"top1": rate(0.15, 0.1)}},
-        {"defence": "failed", "strongest": None},
-    ]
-    found = {
-        one.defence: one
-        for one in defended(rate(0.9, 0.05) or {}, points, needs, (1,), chance=0.1, seed=0)
-    }
+    points = (
+        ("none", rate(0.9, 0.05)),
+        ("half", rate(0.5, 0.02)),
+        ("all", rate(0.1)),
+        ("edge", rate(0.15, 0.1)),
+        ("failed", None),
+    )
+    held = Frontier(rate(0.9, 0.05) or {}, None, points)
+    found = {one.defence: one for one in defended(held, needs, (1,), chance=0.1, seed=0)}
     assert found["none"].times.value == pytest.approx(1)
     assert found["none"].times.low < 1 < found["none"].times.high  # type: ignore[operator]
     half = found["half"].times
@@ -501,15 +603,105 @@ def test_a_frontier_says_what_a_defence_costs_the_attacker(tmp_path: Path) -> No
         quick(frontier=frontier(tmp_path, None, {}))
 
 
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"points": ["d0"]}, "points[0] is 'd0': it has to be an object"),
+        ({"points": [{"defence": "d", "strongest": "x"}]}, "points[0].strongest is 'x'"),
+        ({"points": [{"strongest": None}]}, "points[0].defence is null"),
+        (
+            {"points": [{"defence": "d", "strongest": {"top1": 0.7}}]},
+            "points[0].strongest.top1 is 0.7",
+        ),
+        (
+            {"points": [{"defence": "d", "strongest": {"top1": {"value": 7.0}}}]},
+            "points[0].strongest.top1.value is 7.0: it has to be a share from 0 to 1",
+        ),
+        (
+            {"points": [{"defence": "d", "strongest": {"top1": rate(float("nan"))}}]},
+            "NaN is no JSON number",
+        ),
+        (
+            {"points": [{"defence": "d", "strongest": {"top1": {"value": 0.3, "low": 0.4}}}]},
+            "low, value and high have to ascend",
+        ),
+        ({"points": {}}, "has no points"),
+        ({"undefended": None}, "has no undefended"),
+        ({"undefended": ["x"]}, "undefended[0] is 'x'"),
+        ({"undefended": [{"knowledge": "any", "top1": rate(0.7)}]}, "undefended[0].knowledge"),
+        ({"undefended": [{"top1": {"value": "0.7"}}]}, "undefended[0].top1.value is '0.7'"),
+        ({"undefended": [{"top1": rate(0.7) | {"chance": 0}}]}, "top1.chance is 0"),  # type: ignore[operator]
+        ({"undefended": [{"top1": rate(0.7) | {"chance": "a"}}]}, "top1.chance is 'a'"),  # type: ignore[operator]
+        (DEEP, "nested too deeply"),
+    ],
+)
+def test_a_wrong_frontier_is_refused_before_anything_is_simulated(
+    more: Any, said: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = frontier(tmp_path, 0.8, {"jpeg": 0.4})
+    values = json.loads(file.read_text())
+    file.write_text(more if isinstance(more, str) else json.dumps(values | more))
+    # so many votes and repetitions take hours
+    words = ("--honest", 10**11, "--models", 300, "--repetitions", 10**6, "--frontier", file)
+    heard = Shell(capsys).refused("votes", "simulate", *words)
+    assert said in heard
+    assert "frontier.json" in heard
+
+
+# ---------------------------------------------------------------- ranks that are not left
+def test_repetitions_that_are_there_without_a_vote_are_told() -> None:
+    few = {"honest": 300, "models": 6, "spread": 0.2, "target": "model-02", "accuracies": (0.9,)}
+    done = quick(**few, ranks=(1, 2))
+    one, none = done.curves[0].needed
+    assert one.at_start is not None
+    assert one.reached is not None
+    assert 0.1 < one.at_start < 0.5
+    assert one.reached >= one.at_start
+    assert one.votes.low == one.battles.low == 0
+    assert f"In {100 * one.at_start:.0f} % of the repetitions it is first" in done.headline
+    assert (none.at_start, none.to_dict()["at_start_reason"]) == (None, "there is no rank 0")
+    # of a draw of the log alone, without an attack
+    rng = np.random.default_rng(9)
+    where = log(votes=300, spread=0.2)
+    first = ranks_of(Scores(where, np.array(where.again(rng).totals(2000))).scores)[:, 1] == 1
+    assert one.at_start == pytest.approx(first.mean(), abs=3.5 * np.sqrt(0.25 / 60))
+    fixed = quick(**few, ranks=(1,), fixed=True)
+    assert fixed.curves[0].needed[0].at_start == 0
+    assert "repetitions" not in fixed.headline
+
+
+def test_the_headline_makes_no_attack_of_a_rank_that_is_there_already() -> None:
+    done = quick(honest=300, target="model-02", ranks=(1,), accuracies=("chance", 0.9))
+    guess, sure = done.curves
+    one = sure.needed[0]
+    guess, curve = (
+        replace(each, needed=(replace(each.needed[0], votes=Bounded(0, 0, 9, ""), at_start=0.6),))
+        for each in (guess, sure)
+    )
+    said = headline_of(done.aim, curve, (guess, curve), None)
+    assert "0 votes." not in said
+    assert "needs 0 votes" not in said
+    assert "nothing left to gain in 60 % of the repetitions" in said
+    assert f"in the mean {one.expected:,.0f} votes do" in said
+
+
+def test_a_voter_who_never_votes_is_where_the_log_has_it() -> None:
+    done = quick(
+        honest=300,
+        models=6,
+        spread=0.2,
+        target="model-02",
+        strategies=("abstain",),
+        accuracies=(0.6,),
+        ranks=(1,),
+    )
+    one = done.curves[0].needed[0]
+    assert one.reached == one.at_start
+    assert one.at_start
+    assert one.votes.value is None
+
+
 # ---------------------------------------------------------------- the command
-def errors(values: Any) -> list[str]:
-    text = files("whodrew").joinpath("ranking/schemas/manipulation-1.json").read_text("utf-8")
-    schema = json.loads(text)
-    Draft202012Validator.check_schema(schema)
-    found = Draft202012Validator(schema).iter_errors(values)
-    return [f"{error.json_path}: {error.message}"[:300] for error in found]
-
-
 QUICK = ("--repetitions", 40, "--ranks", 1, "--ranks", 2, "--accuracy", "chance")
 
 
@@ -522,7 +714,7 @@ def test_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None
     file = frontier(tmp_path, 0.8, {"jpeg": 0.3})
     ran = shell(*words, *more, file, "--json", "-")
     assert ran.code == 0
-    assert errors(ran.json) == []
+    assert schema_errors("manipulation-1", ran.json) == []
     assert unexplained(ran.json) == []
     assert ran.json["schema"] == "whodrew.manipulation/1"
     assert {one["strategy"] for one in ran.json["curves"]} == {"target-only", "mimic(share=0.2)"}
@@ -541,7 +733,7 @@ def test_the_command_on_a_model_of_a_log(capsys: pytest.CaptureFixture[str]) -> 
     words = ("votes", "simulate", "--honest", 5000, "--models", 8, *QUICK, "--quiet", "--json", "-")
     ran = shell(*words, "--sampling", "near", "--rival", "model-02", "--share", 0.2, "--factor", 1)
     assert ran.code == 0
-    assert errors(ran.json) == []
+    assert schema_errors("manipulation-1", ran.json) == []
     assert ran.json["aim"] | {"score": 0} == {
         "model": "model-02",
         "direction": "down",
@@ -562,7 +754,7 @@ def test_a_log_with_bad_rows(capsys: pytest.CaptureFixture[str], tmp_path: Path)
     ran = shell("votes", "simulate", path, "--skip-bad", *QUICK, "--json", "-", "--target", "c")
     assert ran.code == 1
     assert ran.json["skipped"] == {"unknown label": 1}
-    assert errors(ran.json) == []
+    assert schema_errors("manipulation-1", ran.json) == []
 
 
 def test_accuracies_below_chance_are_no_default(capsys: pytest.CaptureFixture[str]) -> None:
@@ -591,6 +783,13 @@ def test_accuracies_below_chance_are_no_default(capsys: pytest.CaptureFixture[st
         (("LOG", "--factor", "0"), "sizes of the log above 0"),
         (("LOG", "--ranks", "0"), "--ranks"),
         (("LOG", "--sampling", "some"), "--sampling"),
+        (("LOG", "--budget", 10**23), "--budget takes 1 or more, and at most 1,000,000,000,000"),
+        (("--honest", 10**26, "--models", 6), "give at most 1,000,000,000,000 votes"),
+        (("--honest", 10**12, "--models", 10**5), "1,000 models"),
+        (("LOG", "--repetitions", 10**23), "--repetitions takes 1 or more, and at most"),
+        (("LOG", "--ranks", 10**23), "--ranks takes 1 or more, and at most"),
+        (("LOG", "--share", "0.9999999999999999"), "--share is 0.9999999999999999"),
+        (("LOG", "--ridge", "inf"), "--ridge takes 0 or more"),
         (("LOG", "--audit", "nothing.json"), "cannot read nothing.json: No such file"),
         (("LOG", "--frontier", "nothing.json"), "cannot read nothing.json: No such file"),
         (("--honest", 100, "--models", 3, "--spread", 0), "above 0 and below 10"),
@@ -606,7 +805,20 @@ def test_wrong_use_is_refused(
     monkeypatch.chdir(tmp_path)
     path = save(tmp_path / "votes.parquet", drawn(0, 6, 400))
     given = [path if one == "LOG" else one for one in words]
-    assert said in Shell(capsys).refused("votes", "simulate", *given, "--repetitions", 3)
+    if "--repetitions" not in given:
+        given += ["--repetitions", 3]
+    assert said in Shell(capsys).refused("votes", "simulate", *given)
+
+
+def test_options_of_the_function_are_named_as_the_command_has_them() -> None:
+    with pytest.raises(UsageError, match="--budget takes 1 or more"):
+        quick(budget=0)
+
+
+def test_the_most_votes_can_be_simulated() -> None:
+    done = quick(honest=10**12, budget=10**12, ranks=(1,), accuracies=(0.9,), repetitions=5)
+    one = done.curves[0].needed[0]
+    assert one.expected == pytest.approx(one.votes.value, rel=0.01)
 
 
 def test_measured_identifications_may_be_given_directly() -> None:

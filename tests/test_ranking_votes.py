@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from whodrew.errors import InputError, UsageError
-from whodrew.ranking import OUTCOMES, Votes, parse_vote_columns, read_votes
+from whodrew.ranking import OUTCOMES, Votes, parse_vote_columns, rank, read_votes
 
 ROWS = [
     ("amber", "birch", "model_a"),
@@ -194,6 +194,27 @@ def test_a_weight_column(tmp_path: Path) -> None:
     rows = [row | {"weight": 0.5 * at + 1} for at, row in enumerate(plain())]
     votes = read_votes(write(tmp_path / "votes.parquet", rows))
     assert votes.each().tolist() == [[1, 0, 0], [0, 1.5, 0], [0, 0, 2], [0, 0, 2.5]]
+
+
+@pytest.mark.parametrize("weight", [1e200, 1.01e12, 1e-13, -1.0, float("inf"), float("nan")])
+def test_weights_beyond_all_sense_are_bad(tmp_path: Path, weight: float) -> None:
+    rows = [row | {"weight": 1.0} for row in plain()]
+    rows[2]["weight"] = weight
+    path = write(tmp_path / "votes.csv", rows)
+    said = r"line 4: a weight that is negative, or no number from 1e-12 to 1e\+12"
+    with pytest.raises(InputError, match=said):
+        read_votes(path)
+    assert read_votes(path, skip_bad=True).skipped == {"bad weight": 1}
+    rows[2]["weight"] = 0.0
+    with pytest.raises(InputError, match="line 4: a battle without votes"):
+        read_votes(write(path, rows))
+
+
+@pytest.mark.parametrize("weight", [1e-12, 1e12])
+def test_the_most_that_weights_may_be_gives_finite_figures(tmp_path: Path, weight: float) -> None:
+    rows = [row | {"weight": weight} for row in plain() * 30]
+    found = rank(write(tmp_path / "votes.csv", rows), bootstraps=20).to_dict()
+    assert json.loads(json.dumps(found, allow_nan=False))["votes"] == pytest.approx(120 * weight)
 
 
 def test_the_winner_by_name(tmp_path: Path) -> None:

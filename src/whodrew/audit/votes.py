@@ -19,6 +19,7 @@ from whodrew.errors import InputError, UsageError
 from whodrew.ranking import Ranking, Screen, Votes, influence, rank, read_votes, screen
 from whodrew.ranking.cells import cells_of, merged, pairs_of
 from whodrew.ranking.confusion import measured
+from whodrew.ranking.rank import scored_models
 from whodrew.ranking.simulate import simulate
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def open_log(source: Source, options: AuditOptions, said: Said) -> VoteLog:
         InputError: the log that ``--votes`` names cannot be read or ranks nothing.
     """
     if options.votes is not None:
-        return VoteLog(read_votes(options.votes))
+        return VoteLog(_that_rank(options.votes))
     there = beside(source)
     if not there:
         return VoteLog(None)
@@ -100,11 +101,18 @@ def open_log(source: Source, options: AuditOptions, said: Said) -> VoteLog:
     if others:
         said(f"left aside: {listed([one.name for one in others])}; --votes names another log")
     try:
-        return VoteLog(read_votes(file))
+        return VoteLog(_that_rank(file))
     except InputError as error:
         reason = f"the votes beside the images are not used: {error}"
         said(reason)
         return VoteLog(None, reason, failed=True)
+
+
+def _that_rank(file: str | Path) -> Votes:
+    """Reads votes that join two models at least, before anything is encoded for them."""
+    votes = read_votes(file)
+    scored_models(votes, merged(cells_of(votes)[0])[0], [])
+    return votes
 
 
 def beside(source: Source) -> list[Path]:

@@ -23,7 +23,7 @@ from whodrew.terminal import Terminal, print_json
 if TYPE_CHECKING:
     from whodrew.ranking import Manipulation
     from whodrew.ranking.result import Bounded
-    from whodrew.ranking.simulate_result import Curve
+    from whodrew.ranking.simulate_result import Curve, Needed
 
 SamplingName = StrEnum("SamplingName", [("uniform", "uniform"), ("log", "log"), ("near", "near")])
 
@@ -232,11 +232,16 @@ def _rows(curve: Curve, sign: str) -> list[list[str]]:
             "-" if one.votes.value is None else f"{one.votes.value:,.0f}",
             _between(one.votes),
             "-" if one.battles.value is None else f"{one.battles.value:,.0f}",
-            "-" if one.reached is None else f"{100 * one.reached:.0f} %",
+            "-" if one.reached is None else _reached(one),
             "-" if one.expected is None else f"{one.expected:,.0f}",
         ]
         for one in curve.needed
     ]
+
+
+def _reached(one: Needed) -> str:
+    there = f"{100 * (one.reached or 0):.0f} %"
+    return f"{there} ({100 * one.at_start:.0f} % at 0)" if one.at_start else there
 
 
 def _between(figure: Bounded, places: int = 0) -> str:

@@ -3,7 +3,7 @@
 A kernel is (M, M, 4): where model i is shown first and j second, the probability of a vote
 for the first, for the second, of a tie, and of no vote. Battles are (M, M): the probability
 that i is shown first and j second, 0 on the diagonal. From both follow logs (``draw``),
-totals for simulation (``counts``), and expected totals, without a sample.
+totals for simulation (``totals``), and expected totals, without a sample.
 """
 
 from __future__ import annotations
@@ -253,27 +253,6 @@ def _kinds(rng: np.random.Generator, share: Doubles, n: int) -> Ints:
     return np.asarray(there[np.minimum(found, len(there) - 1)], dtype=np.int64)
 
 
-def counts(
-    vote: Doubles, battle: Doubles, n: int, repetitions: int, rng: np.random.Generator
-) -> Doubles:
-    """Draws totals of n votes: (repetitions, M, M, 3), multinomial.
-
-    Args:
-        vote: (M, M, 4) a kernel; battles without a vote do not count.
-        battle: (M, M) what is shown.
-        n: votes in each repetition.
-        repetitions: how often.
-        rng: what is drawn from.
-    """
-    share, total = cast(vote, battle)
-    found = (
-        totals(share.reshape(-1), n, repetitions, rng)
-        if total > 0
-        else np.zeros((repetitions, share.size))
-    )
-    return found.reshape(repetitions, *share.shape)
-
-
 def totals(share: Doubles, n: int, repetitions: int, rng: np.random.Generator) -> Doubles:
     """Draws (repetitions, K) multinomial totals; by single votes where these are fewer.
 
@@ -311,7 +290,6 @@ __all__ = [
     "Belief",
     "battles",
     "cast",
-    "counts",
     "draw",
     "honest",
     "totals",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,10 @@ from whodrew.ranking.covariates import Adjusted
 from whodrew.ranking.intervals import NORMAL
 from whodrew.ranking.ranks import quantiles, rank_shares, ranks_of
 from whodrew.ranking.result import Bounded, Place
+
+_ENDLESS: Final = (
+    "beside the side shown first and the covariates the votes set it no limit (separation)"
+)
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,7 @@ def places_of(
                 sandwich=(sandwich.low, sandwich.high),
                 adjusted=None
                 if beside is None
-                else error_bound(beside.scores[at], beside.score_errors[at]),
+                else error_bound(beside.scores[at], beside.score_errors[at], _ENDLESS),
             )
         )
     for code in np.flatnonzero(~known.scored).tolist():
@@ -99,8 +104,10 @@ def places_of(
     return tuple(places)
 
 
-def error_bound(value: float, error: float) -> Bounded:
-    """Returns a figure with the interval of a normal distribution."""
+def error_bound(value: float, error: float, endless: str = "it has no limit") -> Bounded:
+    """Returns a figure with the interval of a normal distribution; null where infinite."""
+    if not np.isfinite(value):
+        return Bounded(None, None, None, endless)
     return Bounded(float(value), float(value - NORMAL * error), float(value + NORMAL * error))
 
 

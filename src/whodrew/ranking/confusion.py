@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,12 +13,14 @@ import pyarrow.parquet as pq
 
 from whodrew.arena.labels import listed
 from whodrew.errors import InputError, UsageError
+from whodrew.ranking import simulate_read as read
 from whodrew.ranking.columns import Doubles
 
 UNKNOWN: Final = "unknown"
 CHANCE: Final = "chance"
 #: Chance; the paper's encoder by centroids, as measured; measured twice; the paper; always.
 ACCURACIES: Final[tuple[str, ...]] = (CHANCE, "0.18", "0.67", "0.79", "0.91", "1")
+_CLOSE: Final = 1e-9
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def parse_accuracy(text: str | float, models: int) -> float:
         value = float(text)
     except ValueError:
         raise UsageError(f"--accuracy is {text!r}: give a share as 0.67, or chance") from None
-    if not 1 / models - 1e-9 <= value <= 1:
+    if not 1 / models - _CLOSE <= value <= 1:
         raise UsageError(
             f"--accuracy is {text}: give a share from chance (1/{models} = {1 / models:.3f} for "
             f"{models} models) to 1"
@@ -83,7 +84,11 @@ def of_accuracy(accuracy: float, models: int, like: Doubles | None = None) -> Do
 
     Whodrew's own: the measured confusions mixed with perfect ones above their accuracy, and
     with guessing below it, so that errors fall where they fall in measurement and guessing
-    carries nothing. Without a measurement errors fall on all other models alike.
+    carries nothing: chance is always guessing, whatever was measured. Whether a measurement is
+    above chance is asked of the images it answers for: one that is right less often than 1/M
+    only because it mostly answers ``unknown`` guesses there instead, and is then above 1/M.
+    Without a measurement, or with one that is below chance where it answers, errors fall on
+    all other models alike. More accurate confusions of one measurement never know less.
 
     Args:
         accuracy: from 1/M to 1, each model counting alike.
@@ -93,13 +98,27 @@ def of_accuracy(accuracy: float, models: int, like: Doubles | None = None) -> Do
     perfect = np.eye(models, models + 1)
     guess = np.full((models, models + 1), 1 / models)
     guess[:, models] = 0.0
-    known = 1 / models if like is None else float(np.diagonal(like).mean())
-    base = guess if like is None else like
+    if accuracy <= 1 / models + _CLOSE:
+        return guess
+    base = guess if like is None else _above_chance(like, guess)
+    known = float(np.diagonal(base).mean())
     if accuracy >= known:
         part = (accuracy - known) / (1 - known) if known < 1 else 0.0
         return np.asarray((1 - part) * base + part * perfect)
     part = (known - accuracy) / (known - 1 / models)
     return np.asarray((1 - part) * base + part * guess)
+
+
+def _above_chance(like: Doubles, guess: Doubles) -> Doubles:
+    """Returns confusions of an accuracy above chance: measured, or else what comes nearest."""
+    M = len(like)
+    answered = like.copy()
+    answered[:, M] = 0.0
+    answered += like[:, M, None] * guess
+    for one in (like, answered):
+        if float(np.diagonal(one).mean()) > 1 / M + _CLOSE:
+            return one
+    return guess
 
 
 def identifications(
@@ -113,7 +132,7 @@ def identifications(
     found = []
     for text in accuracies:
         value = parse_accuracy(text, models)
-        chance = value <= 1 / models + 1e-9
+        chance = value <= 1 / models + _CLOSE
         label = f"chance ({value:.3f})" if chance else f"accuracy {value:g}"
         found.append(Identification(label, of_accuracy(value, models, like)))
     return found
@@ -133,18 +152,19 @@ def measured(
         source: what the user gave, for messages.
 
     Raises:
-        InputError: the table lacks columns, or one of the models.
+        InputError: the table lacks columns, or one of the models, or holds no names or counts.
     """
-    lacks = {"truth", "answer", "count"} - set(table.column_names)
+    lacks = [one for one in ("answer", "count", "truth") if table.column_names.count(one) != 1]
     if lacks:
-        raise InputError(f"{source} has no column {', '.join(sorted(lacks))}: it is no confusion")
+        raise InputError(f"{source} has no column {', '.join(lacks)}: it is no confusion")
     place = {name: code for code, name in enumerate(models)}
     M = len(models)
     counts = np.zeros((M, M + 1))
-    rows = (table[name].to_pylist() for name in ("truth", "answer", "count"))
-    for truth, answer, count in zip(*rows, strict=True):
+    truths, answers = (read.names(source, table, name) for name in ("truth", "answer"))
+    images = read.images(source, table["count"])
+    for truth, answer, count in zip(truths, answers, images.tolist(), strict=True):
         if truth in place:
-            counts[place[truth], place.get(answer, M)] += count
+            counts[place[truth], M if answer is None else place.get(answer, M)] += count
     missing = [name for name, row in zip(models, counts, strict=True) if row.sum() <= 0]
     if missing:
         raise InputError(
@@ -165,22 +185,29 @@ def read_audit(source: str | Path, models: Sequence[str], most: int = 1) -> list
         most: attacks that are wanted.
 
     Raises:
-        InputError: it cannot be read, is no audit, or does not know all models.
+        InputError: it cannot be read, is no audit, holds a wrong value, or does not know all
+            models.
     """
     file = Path(source)
     file = file / "audit.json" if file.is_dir() else file
-    attacks = [
-        one
-        for one in read_result(file, "whodrew.audit/", "attacks")
-        if isinstance(one, Mapping) and isinstance(one.get("confusion"), str)
-    ]
-    alone = [one for one in attacks if (one.get("knowledge") or {}).get("shown") == "any"]
+    attacks, alone = [], []
+    held = read.read_result(file, "whodrew.audit/", "attacks")["attacks"]
+    for at, one in enumerate(read.objects(file, "attacks", held)):
+        field = f"attacks[{at}]"
+        shown = read.shown(file, field, one.get("knowledge"))
+        read.rate(file, f"{field}.top1", one.get("top1"))
+        if one.get("confusion") is None:
+            continue
+        read.text(file, f"{field}.confusion", one["confusion"])
+        attacks.append(one)
+        if shown == "any":
+            alone.append(one)
     found = []
     for one in (alone or attacks)[:most]:
         path = file.parent / one["confusion"]
         try:
             table = pq.ParquetFile(path).read()
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, ValueError, pa.ArrowException) as error:
             raise InputError(
                 f"cannot read {path}, which {file.name} names: {error}; keep the tables beside it"
             ) from error
@@ -189,23 +216,4 @@ def read_audit(source: str | Path, models: Sequence[str], most: int = 1) -> list
         found.append(measured(table, models, told, str(path)))
     if not found:
         raise InputError(f"{file} holds no attack with confusions: run 'whodrew audit' again")
-    return found
-
-
-def read_result(file: Path, schema: str, key: str) -> list[Any]:
-    """Returns a list out of a result's JSON.
-
-    Raises:
-        InputError: it cannot be read, or is another result.
-    """
-    try:
-        values = json.loads(file.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise InputError(f"cannot read {file}: {why}") from error
-    if not isinstance(values, dict) or not str(values.get("schema", "")).startswith(schema):
-        raise InputError(f"{file} is no {schema.rstrip('/')} result")
-    found = values.get(key)
-    if not isinstance(found, list):
-        raise InputError(f"{file} has no {key}")
     return found

@@ -3,12 +3,13 @@
 A logistic regression (ties as halves): the log odds of the first image are the difference of
 two scores, plus the advantage of the side shown first, plus a slope for each covariate. Every
 battle is a row of its own where there are covariates; without any, all battles of a kind are
-one row. Neither is an approximation. Cost of a step: rows × covariates².
+one row. Neither is an approximation. Cost of a step: rows × covariates². What the votes set
+no limit is infinite, whatever a ridge makes of it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -17,6 +18,7 @@ from whodrew.ranking.cells import Codes
 from whodrew.ranking.columns import Doubles
 from whodrew.ranking.models import expit
 from whodrew.ranking.resample import Clusters
+from whodrew.ranking.separation import bounded, strict_rows
 
 _STEPS: Final = 50
 _LONGEST: Final = 3.0
@@ -52,10 +54,11 @@ class Adjusted:
     """Scores and slopes, with their sandwich covariance.
 
     Attributes:
-        scores: (M,) log odds, mean 0.
-        slopes: (C,) log odds a unit; NaN for one that the pairs decide alone.
-        score_errors: (M,) standard errors.
-        slope_errors: (C,) standard errors.
+        scores: (M,) log odds, mean 0; infinite for one that the votes set no limit.
+        slopes: (C,) log odds a unit; NaN for one that the pairs decide alone, infinite for
+            one that the votes set no limit.
+        score_errors: (M,) standard errors, NaN where there is none.
+        slope_errors: (C,) standard errors, NaN where there is none.
     """
 
     scores: Doubles
@@ -74,6 +77,10 @@ def adjusted(rows: Rows, *, ridge: float) -> Adjusted:
     apart = _identified(rows)
     numbers = rows.numbers[:, apart]
     M, C = rows.models, numbers.shape[1]
+    strict = strict_rows(M, (rows.first, rows.second), numbers, rows.amounts)
+    if strict.any():  # the limit, in which these rows are explained whatever the rest is
+        amounts = np.where(strict[:, None], 0.0, rows.amounts)
+        rows = replace(rows, amounts=amounts)
     total = rows.amounts.sum(axis=1)
     wins = rows.amounts[:, 0] + rows.amounts[:, 2] / 2
     point = np.zeros(M + C)
@@ -91,9 +98,14 @@ def adjusted(rows: Rows, *, ridge: float) -> Adjusted:
     p = expit(point[rows.first] - point[rows.second] + numbers @ point[M:])
     cov = _sandwich(rows, H, wins - total * p, numbers)
     errors = np.sqrt(np.maximum(np.diag(cov), 0))
+    point[:M] -= point[:M].mean()
+    if strict.any():
+        face = (rows.amounts > 0).any(axis=1).astype(np.float64)
+        endless = ~bounded(_information(rows, face, numbers), M)
+        point[endless], errors[endless] = np.inf, np.nan
     slopes, slope_errors = np.full((2, rows.numbers.shape[1]), np.nan)
     slopes[apart], slope_errors[apart] = point[M:], errors[M:]
-    return Adjusted(point[:M] - point[:M].mean(), slopes, errors[:M], slope_errors)
+    return Adjusted(point[:M], slopes, errors[:M], slope_errors)
 
 
 def _by_model(rows: Rows, values: Doubles) -> Doubles:

@@ -37,6 +37,16 @@ class Fit:
     hessian: Doubles
 
 
+def repeated(point: Fit, times: int) -> Fit:
+    """Returns one fit as the start of so many resamples; its Hessian stays that of one."""
+    return Fit(
+        np.broadcast_to(point.scores, (times, len(point.scores))),
+        np.broadcast_to(point.tie, (times,)),
+        np.broadcast_to(point.converged, (times,)),
+        point.hessian,
+    )
+
+
 def incidence(pairs: Pairs) -> Doubles:
     """Returns (P, M): 1 for the first model of a pair, -1 for the second."""
     found = np.zeros((len(pairs.first), pairs.models))

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from whodrew.ranking.cells import Codes
 from whodrew.ranking.columns import Doubles
 from whodrew.ranking.influence_bound import Bound
-from whodrew.ranking.influence_fewest import Fewest, fewest
+from whodrew.ranking.influence_fewest import TURNED, Fewest, fewest
 from whodrew.ranking.influence_refit import Log, Units, first_order, without
 from whodrew.ranking.influence_result import Kind, Moved, Order, Removal
 from whodrew.ranking.resample import clusters_of
@@ -92,7 +92,21 @@ def _left(log: Log, units: Units, ends: Codes, top: int) -> _Left:
         order = np.argsort(-np.nan_to_num(np.abs(moved), nan=np.inf), kind="stable")[:top]
         listed.append(candidate[order])
         change.append(moved[order])
-    return _Left(units, fewest(log, units, ends), listed, change, by, changes)
+    found = fewest(log, units, ends)
+    for at, (upper, lower) in enumerate(ends.tolist()):
+        one = found[at]
+        if one is None or one.count > 1:
+            found[at] = _single(left[:, upper] - left[:, lower], here) or one
+    return _Left(units, found, listed, change, by, changes)
+
+
+def _single(gaps: Doubles, here: npt.NDArray[np.int64]) -> Fewest | None:
+    """Returns the one unit without which the gap is turned most; the search may pass it by."""
+    gaps = np.nan_to_num(gaps, nan=np.inf)
+    least = int(np.argmin(gaps))
+    if gaps[least] >= -TURNED:
+        return None
+    return Fewest(here[[least]], np.ones(1), float(gaps[least]))
 
 
 class Findings:
@@ -263,7 +277,10 @@ class Findings:
 
 
 def _whole(low: float | None) -> int | None:
-    return None if low is None else max(1, int(np.ceil(low * (1 - 1e-6))))
+    """Returns whole battles; one at least, for the order stands."""
+    if low is None:
+        return None
+    return max(1, int(np.ceil(low * (1 - 1e-6)))) if np.isfinite(low) else 1
 
 
 def _no_bound(log: Log) -> str:

@@ -17,8 +17,10 @@ from whodrew.ranking.models import SLOPES, Slopes
 _BATCH: Final = 1 << 20
 _STEPS: Final = 40
 _CLOSE: Final = 1e-11
-#: Below this share of a vote a pair counts as empty: what is left of sums of fractions.
+#: Below this share of a vote a pair counts as empty: what is left of sums of fractions; of
+#: large weights, so much of their sum.
 _NOTHING: Final = 1e-9
+_ROUNDING: Final = 1e-14
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,8 @@ def less(pairs: Pairs, won: Doubles, lost: Doubles, tied: Doubles) -> Pairs:
 
     def rest(there: Doubles, gone: Doubles) -> Doubles:
         left = there - gone
-        return np.asarray(np.where(left < _NOTHING, 0.0, left))
+        nothing = np.maximum(_NOTHING, _ROUNDING * there)
+        return np.asarray(np.where(left < nothing, 0.0, left))
 
     return Pairs(
         pairs.models,

@@ -9,7 +9,7 @@ import numpy as np
 
 from whodrew.ranking.cells import Cells, Pairs, pairs_of
 from whodrew.ranking.columns import Doubles
-from whodrew.ranking.fit import Fit, fit, incidence
+from whodrew.ranking.fit import Fit, fit, incidence, repeated
 from whodrew.ranking.models import SLOPES
 from whodrew.ranking.resample import Clusters, draw_of
 
@@ -106,21 +106,12 @@ def bootstrap(
         some = min(size, resamples - begin)
         totals = draw.totals(some)
         batch = Pairs(M, pairs.first, pairs.second, totals[:, 0], totals[:, 1], totals[:, 2])
-        fitted = fit(batch, ties=ties, ridge=ridge, start=_repeat(point, some))
+        fitted = fit(batch, ties=ties, ridge=ridge, start=repeated(point, some))
         found, bare = _aligned(fitted.scores, batch, point.scores)
         wanting += bare
         scores.append(found)
         tie.append(fitted.tie)
     return Resamples(np.concatenate(scores), wanting, np.concatenate(tie), draw.exact)
-
-
-def _repeat(point: Fit, times: int) -> Fit:
-    return Fit(
-        np.broadcast_to(point.scores, (times, len(point.scores))),
-        np.broadcast_to(point.tie, (times,)),
-        np.broadcast_to(point.converged, (times,)),
-        point.hessian,
-    )
 
 
 def _aligned(scores: Doubles, pairs: Pairs, point: Doubles) -> tuple[Doubles, int]:

@@ -31,6 +31,10 @@ BOOTSTRAPS: Final = 1000
 DRAWS: Final = 4000
 #: Voters below which battles are resampled: few clusters give intervals that are too narrow.
 LEAST_VOTERS: Final = 20
+_ENDLESS: Final = (
+    "the votes set it no limit: an ever greater one, with scores to match, explains them ever "
+    "better (separation)"
+)
 
 
 def rank(  # noqa: PLR0913 - one argument an option of the command
@@ -104,6 +108,9 @@ def rank(  # noqa: PLR0913 - one argument an option of the command
     else:
         draws = score_draws(point.scores, cov, DRAWS, seed)
     beside = _beside(votes, cells, kind, scored, ridge, clusters is not None)
+    endless, told = _one_sided(only(cells, scored))
+    if told and np.isfinite(beside.slopes[0]):
+        notes.append(told)
     by = "battles" if clusters is None else "voters"
     names = tuple(name for name, keep in zip(votes.models, scored, strict=True) if keep)
     order = np.lexsort((np.arange(len(names)), -point.scores))
@@ -139,12 +146,14 @@ def rank(  # noqa: PLR0913 - one argument an option of the command
         voters=None if votes.voter is None else len(votes.voters),
         leaderboard=places_of(votes.models, flat, known, order, reasons),
         separable=tuple(
-            (names[upper], names[lower], told)
-            for upper, lower, told in zip(order[:-1], order[1:], apart, strict=True)
+            (names[upper], names[lower], clear)
+            for upper, lower, clear in zip(order[:-1], order[1:], apart, strict=True)
         ),
-        position_bias=_slope(beside, 0, "which side a model was shown on is decided by its rival"),
+        position_bias=_slope(
+            beside, 0, "which side a model was shown on is decided by its rival", endless
+        ),
         covariates={
-            name: _slope(beside, 1 + at, f"{name} is decided by the pair of models")
+            name: _slope(beside, 1 + at, f"{name} is decided by the pair of models", _ENDLESS)
             for at, name in enumerate(votes.covariates)
         },
         elo=rate_in_order(votes, seed=seed) if elo else None,
@@ -160,6 +169,11 @@ def scored_models(votes: Votes, flat: Cells, notes: list[str]) -> tuple[Any, lis
 
     Scores are comparable within one strongly connected component; the one with most models,
     then most battles, is ranked.
+
+    Args:
+        votes: the votes.
+        flat: their merged kinds.
+        notes: told which models have no score.
 
     Raises:
         InputError: no two models are joined.
@@ -245,10 +259,23 @@ def _beside(
     return adjusted(rows, ridge=ridge)
 
 
-def _slope(beside: Adjusted, at: int, reason: str) -> Bounded:
-    if not np.isfinite(beside.slopes[at]):
-        return Bounded(None, None, None, reason)
-    return error_bound(beside.slopes[at], beside.slope_errors[at])
+def _slope(beside: Adjusted, at: int, decided: str, endless: str) -> Bounded:
+    reason = decided if np.isnan(beside.slopes[at]) else endless
+    return error_bound(beside.slopes[at], beside.slope_errors[at], reason)
+
+
+def _one_sided(inner: Cells) -> tuple[str, str | None]:
+    """Returns why the side may have no limit, and what to say of a side that never won."""
+    first, second, ties = (inner.amounts * inner.count[:, None]).sum(axis=0).tolist()
+    if first and second:
+        return _ENDLESS, None
+    if not first and not second:
+        return _ENDLESS, "there are ties alone: position_bias rests on nothing else"
+    winner, loser = ("first", "second") if first else ("second", "first")
+    endless = f"the image shown {winner} won whenever one did: no limit (separation)"
+    return endless, (
+        f"no image shown {loser} ever won: position_bias rests on the ties alone, {ties:,.6g} votes"
+    )
 
 
 def _labels(votes: Votes) -> dict[str, float]:

@@ -21,9 +21,9 @@ from whodrew.ranking.confusion import (
 )
 from whodrew.ranking.fit import RIDGE
 from whodrew.ranking.models import check_ties
-from whodrew.ranking.simulate_frontier import defended, read_frontier
+from whodrew.ranking.simulate_frontier import Frontier, defended, read_frontier
 from whodrew.ranking.simulate_job import MOST, Job
-from whodrew.ranking.simulate_log import SPREAD, Log, log_of, model_log
+from whodrew.ranking.simulate_log import MOST_VOTES, SPREAD, Log, log_of, model_log
 from whodrew.ranking.simulate_paths import Push, expected
 from whodrew.ranking.simulate_result import Defended, Manipulation
 from whodrew.ranking.simulate_words import headline_of
@@ -38,6 +38,8 @@ REPETITIONS: Final = 1000
 #: Default budget: this part of the honest votes, and at least this many.
 _BUDGET: Final = 0.2
 _LEAST_BUDGET: Final = 1000
+_MOST_RANKS: Final = 1_000_000
+_MOST_REPETITIONS: Final = 1_000_000
 Told = Callable[[str, int, int], None]
 
 
@@ -104,8 +106,9 @@ def simulate(  # noqa: PLR0913 - one argument an option of the command
         UsageError: an option that cannot be served.
         InputError: votes, audit or frontier that cannot be read or do not fit together.
     """
-    _check(ranks, shares, factors, repetitions, budget, strategies)
+    _check(ranks, shares, factors, repetitions, budget, strategies, ridge)
     check_ties(ties)
+    held = None if frontier is None else read_frontier(frontier)
     specs = list(dict.fromkeys(spell(one) for one in strategies))
     notes: list[str] = []
     skipped: Mapping[str, int] = {}
@@ -124,6 +127,7 @@ def simulate(  # noqa: PLR0913 - one argument an option of the command
         log = log_of(votes, ties=ties, ridge=ridge, sampling=sampling, notes=notes)
         source, skipped, bad = votes.source, votes.skipped, votes.bad
     ranks = tuple(sorted(set(ranks)))
+    _check_shares(shares, log.votes)
     push, aim = _aim(log, target, rival, ranks, notes)
     budget = budget or max(_LEAST_BUDGET, int(_BUDGET * log.votes))
     known = list(identified)
@@ -165,7 +169,7 @@ def simulate(  # noqa: PLR0913 - one argument an option of the command
         shared += job.shared(specs[0], how, shares, (2, number))
         done += 1
     tell("attacks", total, total)
-    costs = None if frontier is None else _defended(job, specs[0], frontier, like, notes)
+    costs = None if held is None else _defended(job, specs[0], held, like, notes)
     order = np.lexsort((np.arange(len(log.models)), -log.point.scores))
     return Manipulation(
         source=source,
@@ -197,24 +201,40 @@ def _check(
     repetitions: int,
     budget: int | None,
     strategies: Sequence[str],
+    ridge: float,
 ) -> None:
     """Refuses options out of range.
 
     Raises:
         UsageError: one is.
     """
-    if not ranks or min(ranks) < 1:
-        raise UsageError("--ranks takes 1 or more")
+    if not ranks or not 1 <= min(ranks) <= max(ranks) <= _MOST_RANKS:
+        raise UsageError(f"--ranks takes 1 or more, and at most {_MOST_RANKS:,}")
     if any(not 0 < one < 1 for one in shares):
         raise UsageError("--share takes shares of all votes, above 0 and below 1: 0.05")
     if any(not 0 < one < 1e6 for one in factors):
         raise UsageError("--factor takes sizes of the log above 0, relative to it: 0.1")
-    if repetitions < 1:
-        raise UsageError("--repetitions takes 1 or more")
-    if budget is not None and budget < 1:
-        raise UsageError("--votes takes 1 or more")
+    if not 1 <= repetitions <= _MOST_REPETITIONS:
+        raise UsageError(f"--repetitions takes 1 or more, and at most {_MOST_REPETITIONS:,}")
+    if budget is not None and not 1 <= budget <= MOST_VOTES:
+        raise UsageError(f"--budget takes 1 or more, and at most {MOST_VOTES:,} votes")
+    if not np.isfinite(ridge) or ridge < 0:
+        raise UsageError("--ridge takes 0 or more")
     if not strategies:
         raise UsageError("give a strategy")
+
+
+def _check_shares(shares: Sequence[float], votes: float) -> None:
+    """Refuses shares that are more votes than can be counted.
+
+    Raises:
+        UsageError: one is.
+    """
+    for one in shares:
+        if one / (1 - one) * votes > 1000 * MOST_VOTES:
+            raise UsageError(
+                f"--share is {one}: that is more than {1000 * MOST_VOTES:,} votes, give less"
+            )
 
 
 def _aim(
@@ -270,14 +290,13 @@ def _intervals(repetitions: int, fixed: bool) -> str:
 
 
 def _defended(
-    job: Job, spec: str, frontier: str | Path, like: Doubles | None, notes: list[str]
+    job: Job, spec: str, frontier: Frontier, like: Doubles | None, notes: list[str]
 ) -> tuple[Defended, ...]:
-    rate, points = read_frontier(frontier)
     M = len(job.log.models)
-    chance = rate.get("chance")
-    if chance is not None and abs(float(chance) - 1 / M) > 1e-6:
+    chance = frontier.chance
+    if chance is not None and abs(chance - 1 / M) > 1e-6:
         notes.append(
-            f"the frontier's accuracies are among {1 / float(chance):.0f} models, the votes rank "
+            f"the frontier's accuracies are among {1 / chance:.0f} models, the votes rank "
             f"{M}: they are taken as they are"
         )
     most = max(MOST * job.log.votes, job.budget) * 100
@@ -291,4 +310,4 @@ def _defended(
             found[at] = expected(job.log, share, one, most)[0]
         return found
 
-    return defended(rate, points, needs, job.push.ranks, chance=1 / M, seed=job.seed)
+    return defended(frontier, needs, job.push.ranks, chance=1 / M, seed=job.seed)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from whodrew.errors import InputError
+from whodrew.ranking import simulate_read as read
 from whodrew.ranking.columns import Doubles
-from whodrew.ranking.confusion import read_result
 from whodrew.ranking.intervals import NORMAL
 from whodrew.ranking.ranks import quantiles
 from whodrew.ranking.result import Bounded
@@ -22,36 +23,67 @@ _GRID: Final = 33
 Needs = Callable[[float], Doubles]
 
 
-def read_frontier(source: str | Path) -> tuple[Mapping[str, Any], list[Mapping[str, Any]]]:
-    """Returns the strongest rate undefended, images shown alone, and the points.
+@dataclass(frozen=True)
+class Frontier:
+    """What a frontier says of accuracies.
+
+    Attributes:
+        rate: the strongest undefended, images shown alone: value, low, high.
+        chance: of the arena it was measured in, where it is known.
+        points: by defence the strongest rate, or ``None`` where none could be measured.
+    """
+
+    rate: Mapping[str, Any]
+    chance: float | None
+    points: tuple[tuple[str, Mapping[str, Any] | None], ...]
+
+
+def read_frontier(source: str | Path) -> Frontier:
+    """Returns the strongest rate undefended, and that of every defence.
 
     Raises:
-        InputError: it cannot be read, or no attacker was measured undefended.
+        InputError: it cannot be read, holds a wrong value, or no attacker was measured
+            undefended.
     """
     file = Path(source)
     file = file / "frontier.json" if file.is_dir() else file
-    undefended = read_result(file, "whodrew.frontier/", "undefended")
-    known = [
-        one
-        for one in undefended
-        if isinstance(one, Mapping) and (one.get("top1") or {}).get("value") is not None
-    ]
-    # who votes on a battle sees two images, and not one of each model
-    alone = [one for one in known if (one.get("knowledge") or {}).get("shown") == "any"]
-    rates = [one["top1"] for one in alone or known]
-    if not rates:
+    values = read.read_result(file, "whodrew.frontier/", "points")
+    known, alone = [], []
+    for at, one in enumerate(read.objects(file, "undefended", _list(file, values))):
+        field = f"undefended[{at}]"
+        shown = read.shown(file, field, one.get("knowledge"))
+        rate = read.rate(file, f"{field}.top1", one.get("top1"))
+        if rate is None:
+            continue
+        chance = rate.get("chance")
+        if chance is not None and not read.share(file, f"{field}.top1.chance", chance):
+            raise InputError(f"{file}: {field}.top1.chance is 0: it has to be above 0")
+        known.append(rate)
+        # who votes on a battle sees two images, and not one of each model
+        if shown == "any":
+            alone.append(rate)
+    if not known:
         raise InputError(f"{file} has no attacker measured without defence: run it again")
-    points = [
-        one
-        for one in read_result(file, "whodrew.frontier/", "points")
-        if isinstance(one, Mapping) and "defence" in one
-    ]
-    return max(rates, key=lambda rate: float(rate["value"])), points
+    points = []
+    for at, one in enumerate(read.objects(file, "points", values["points"])):
+        field = f"points[{at}]"
+        name = read.text(file, f"{field}.defence", one.get("defence"))
+        strongest = read.mapping(file, f"{field}.strongest", one.get("strongest"))
+        points.append((name, read.rate(file, f"{field}.strongest.top1", strongest.get("top1"))))
+    best = max(alone or known, key=lambda rate: float(rate["value"]))
+    chance = best.get("chance")
+    return Frontier(best, None if chance is None else float(chance), tuple(points))
+
+
+def _list(file: Path, values: Mapping[str, Any]) -> list[Any]:
+    found = values.get("undefended")
+    if not isinstance(found, list):
+        raise InputError(f"{file} has no undefended: write it again with whodrew frontier")
+    return found
 
 
 def defended(
-    rate: Mapping[str, Any],
-    points: Sequence[Mapping[str, Any]],
+    frontier: Frontier,
     needs: Needs,
     ranks: Sequence[int],
     *,
@@ -64,8 +96,7 @@ def defended(
     accuracies, each drawn from a normal distribution that has its interval.
 
     Args:
-        rate: accuracy without defence: value, low, high.
-        points: those of the frontier.
+        frontier: accuracies without a defence and with each.
         needs: accuracy to (G,) votes, infinite where no number of votes gets there.
         ranks: (G,) how many are wanted.
         chance: below which accuracy tells nothing.
@@ -74,15 +105,12 @@ def defended(
     rng = np.random.default_rng([seed, 64])
     grid = chance + (1 - chance) * np.linspace(0, 1, _GRID) ** 2
     votes = np.array([needs(float(at)) for at in grid])
-    base, bases = float(rate["value"]), _draws(rate, rng)
+    base, bases = float(frontier.rate["value"]), _draws(frontier.rate, rng)
     found = []
-    for point in points:
-        strongest = point.get("strongest") or {}
-        top1 = strongest.get("top1") or {}
-        drawn = _draws(top1, rng) if top1.get("value") is not None else None
+    for name, top1 in frontier.points:
+        drawn = None if top1 is None else _draws(top1, rng)
         for at, number in enumerate(ranks):
-            name = str(point["defence"])
-            if drawn is None:
+            if top1 is None or drawn is None:
                 nothing = Bounded(None, None, None, "no attacker could be measured")
                 found.append(Defended(name, None, number, nothing, None, None))
                 continue

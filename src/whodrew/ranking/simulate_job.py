@@ -71,7 +71,8 @@ class Job:
         least = min((one for one in mean if np.isfinite(one)), default=float(self.budget))
         votes = np.full((self.repetitions, len(wanted)), np.inf)
         if any(there):
-            steps = checkpoints(least / 8, self.budget)
+            # in a log drawn again the next model may be much nearer than it is on this one
+            steps = checkpoints(least / (8 if self.fixed else 64), self.budget)
             votes = walk(
                 log,
                 share,
@@ -88,9 +89,10 @@ class Job:
             if not there[at]:
                 reason = f"there is no rank {rank}"
                 nothing = Bounded(None, None, None, reason)
-                found.append(Needed(number, rank, nothing, nothing, None, None, reason))
+                found.append(Needed(number, rank, nothing, nothing, None, None, None, reason))
                 continue
             reached = float(np.isfinite(votes[:, at]).mean())
+            at_start = float((votes[:, at] == 0).mean())
             far = (
                 f"within {self.budget:,} votes {100 * reached:.0f} % of repetitions get there"
                 if share.any()
@@ -101,7 +103,9 @@ class Job:
             why = (
                 f"not with {max(MOST * log.votes, self.budget):,.0f} votes" if share.any() else far
             )
-            found.append(Needed(number, rank, bounded[0], bounded[1], reached, value, why))
+            found.append(
+                Needed(number, rank, bounded[0], bounded[1], reached, at_start, value, why)
+            )
         return found
 
     def shared(
@@ -140,10 +144,9 @@ class Job:
 def _battles(votes: Doubles, voted: float, rng: np.random.Generator) -> Doubles:
     """Returns battles seen until so many votes: a negative binomial draw of those skipped."""
     found = votes.copy()
-    known = np.isfinite(votes)
+    known = np.isfinite(votes) & (votes > 0)
     if voted < 1 - 1e-12 and known.any():
-        some = np.maximum(votes[known], 1)
-        found[known] += rng.negative_binomial(some, max(voted, 1e-12))
+        found[known] += rng.negative_binomial(votes[known], max(voted, 1e-12))
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from statistics import NormalDist
+from typing import Final
 
 import numpy as np
 
@@ -21,6 +22,9 @@ from whodrew.ranking.votes import Votes
 
 #: Deviation of the scores in a model of a log, in log odds, and its share of ties.
 SPREAD, TIE_SHARE = 0.6, 0.15
+#: More votes than these are a slip; totals stay exact up to there, and beyond.
+MOST_VOTES: Final = 10**12
+_MOST_MODELS: Final = 1000
 
 
 @dataclass(frozen=True)
@@ -156,11 +160,17 @@ def model_log(
     Scores are the quantiles of a normal distribution, ``model-01`` the best.
 
     Raises:
-        UsageError: fewer than 2 models or 1 vote a pair, or a spread that is not above 0.
+        UsageError: fewer than 2 models or 1 vote a pair, more of either than can be simulated,
+            or a spread that is not above 0.
     """
     if models < 2 or honest_votes < models * (models - 1) // 2:
         raise UsageError(
             f"--honest {honest_votes} --models {models}: give 2 models or more, and a vote a pair"
+        )
+    if honest_votes > MOST_VOTES or models > _MOST_MODELS:
+        raise UsageError(
+            f"--honest {honest_votes} --models {models}: give at most {MOST_VOTES:,} votes and "
+            f"{_MOST_MODELS:,} models"
         )
     if not 0 < spread < 10:
         raise UsageError(f"--spread is {spread}: give log odds above 0 and below 10")

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from whodrew.ranking.behaviour import totals
 from whodrew.ranking.cells import Pairs
 from whodrew.ranking.columns import Doubles
-from whodrew.ranking.fit import Fit, fit, incidence
+from whodrew.ranking.fit import Fit, fit, incidence, repeated
 from whodrew.ranking.models import LEAST, SLOPES, expit
 from whodrew.ranking.ranks import Ints, ranks_of
 from whodrew.ranking.simulate_log import Log
@@ -81,7 +81,7 @@ class Scores:
         self.log = log
         self._X = incidence(log.pairs)
         self._extra = log.ties != "half"
-        self._point, self._inverse = self._fitted(start, _repeat(log.point, len(start)))
+        self._point, self._inverse = self._fitted(start, repeated(log.point, len(start)))
         self._close = _CLOSE * float(np.diagonal(self._inverse, axis1=1, axis2=2).min())
 
     @property
@@ -119,7 +119,7 @@ class Scores:
         if not far.any():
             return
         rows = np.flatnonzero(far)
-        start = _repeat(self.log.point, len(rows))
+        start = repeated(self.log.point, len(rows))
         self._point[rows], self._inverse[rows] = self._fitted(counts[rows], start)
 
     def _gradient(self, counts: Doubles) -> Doubles:
@@ -150,15 +150,6 @@ class Scores:
         return found, np.asarray(np.linalg.inv(H), dtype=np.float64)
 
 
-def _repeat(point: Fit, times: int) -> Fit:
-    return Fit(
-        np.broadcast_to(point.scores, (times, len(point.scores))),
-        np.broadcast_to(point.tie, (times,)),
-        np.broadcast_to(point.converged, (times,)),
-        point.hessian,
-    )
-
-
 def _batches(log: Log, repetitions: int, width: int) -> list[int]:
     """Returns sizes of batches that keep memory bounded."""
     Q = len(log.models) + 1
@@ -187,6 +178,9 @@ def walk(
 ) -> Doubles:
     """Returns (repetitions, G) votes at which each rank is first reached; infinite if never.
 
+    What is reached and lost again between two checkpoints is not seen: where votes also go
+    elsewhere, as with ``mimic``, the first time is somewhat later than it was.
+
     Args:
         log: the honest votes.
         share: (3, P) share of each vote among the attacker's.
@@ -212,12 +206,12 @@ def _walk(
     log: Log, share: Doubles, push: Push, steps: Ints, start: Doubles, rng: np.random.Generator
 ) -> Doubles:
     found = np.full((len(start), len(push.ranks)), np.inf)
-    if not share.any():
-        return found
     fitted, counts = Scores(log, start), start
     wanted = push.wanted(ranks_of(fitted.scores)[:, push.model], len(log.models))
     before = push.short(fitted.scores, wanted)
     found[before <= 0] = 0.0
+    if not share.any():
+        return found
     going = np.arange(len(start))
     for last, now in zip(steps[:-1].tolist(), steps[1:].tolist(), strict=True):
         open_goals = np.isinf(found[going])
@@ -325,7 +319,7 @@ def _short(log: Log, share: Doubles, push: Push, wanted: Ints, n: Doubles) -> Do
     for some in _batches(log, len(n), 0):
         counts = log.flat()[None] + n[begin : begin + some, None, None] * share[None]
         batch = Pairs(len(log.models), log.pairs.first, log.pairs.second, *counts.swapaxes(0, 1))
-        fitted = fit(batch, ties=log.ties, ridge=log.ridge, start=_repeat(log.point, some))
+        fitted = fit(batch, ties=log.ties, ridge=log.ridge, start=repeated(log.point, some))
         parts.append(push.short(fitted.scores, np.repeat(wanted, some, axis=0)))
         begin += some
     return np.concatenate(parts)

@@ -27,6 +27,7 @@ class Needed:
         battles: those seen until then, also those without a vote.
         reached: share of repetitions that got there within the budget; ``None`` where the
             rank does not exist.
+        at_start: share of repetitions that were there without a vote, no ranks being left.
         expected: votes where totals are what they are in the mean, the log as it is; may lie
             beyond the budget.
         expected_reason: why there are none.
@@ -37,6 +38,7 @@ class Needed:
     votes: Bounded
     battles: Bounded
     reached: float | None
+    at_start: float | None
     expected: float | None
     expected_reason: str | None = None
 
@@ -48,6 +50,9 @@ class Needed:
         values["reached"] = self.reached
         if self.reached is None:
             values["reached_reason"] = self.votes.reason
+        values["at_start"] = self.at_start
+        if self.at_start is None:
+            values["at_start_reason"] = self.votes.reason
         values["expected"] = self.expected
         if self.expected is None:
             values["expected_reason"] = self.expected_reason or "no number of votes gets there"
@@ -250,6 +255,7 @@ class Manipulation:
                         "high": one.votes.high,
                         "battles": one.battles.value,
                         "reached": one.reached,
+                        "at_start": one.at_start,
                         "expected": one.expected,
                     }
                 )

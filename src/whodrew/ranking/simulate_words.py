@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from whodrew.ranking.simulate_result import Curve, Defended, Needed
+
+#: A share of repetitions that need no vote is told from here on.
+_TOLD: Final = 0.005
 
 
 def headline_of(
@@ -35,12 +38,23 @@ def headline_of(
     start = f"Naming {percent} of images rightly ({leading.strategy}), an attacker"
     if one.votes.value is None:
         text = f"{start} does not {verb} {aim['model']!r} by {_count(one)}: {one.votes.reason}."
+    elif one.votes.value == 0:
+        mean = "" if one.expected is None else f"; in the mean {one.expected:,.0f} votes do"
+        text = (
+            f"{aim['model']!r} has nothing left to {'gain' if up else 'lose'} in "
+            f"{_whole(one.at_start)} of the repetitions, before any vote, so their median of 0 "
+            f"votes for {_count(one)} says nothing of the attack{mean} "
+            f"({leading.strategy}, naming {percent} of images rightly)."
+        )
     else:
         text = (
             f"{start} needs {one.votes.value:,.0f} votes ({_range(one)}) to {verb} "
             f"{aim['model']!r} from {rank} to {one.to_rank}, "
             f"{_percent(one.votes.value / leading.honest_votes)} of the honest votes."
         )
+        if one.at_start and one.at_start >= _TOLD:
+            last = "first" if up else "last"
+            text += f" In {_whole(one.at_start)} of the repetitions it is {last} without a vote."
     guess = [
         curve
         for curve in curves
@@ -50,11 +64,10 @@ def headline_of(
     ]
     if guess:
         same = next(other for other in guess[0].needed if other.ranks == one.ranks)
-        text += (
-            " Guessing does not get there within the budget."
-            if same.votes.value is None
-            else f" Guessing: {same.votes.value:,.0f} votes."
-        )
+        if same.votes.value is None:
+            text += " Guessing does not get there within the budget."
+        elif same.votes.value > 0:
+            text += f" Guessing: {same.votes.value:,.0f} votes."
     return text + _times(defended, one.ranks)
 
 
@@ -71,6 +84,10 @@ def _times(defended: Sequence[Defended] | None, ranks: int) -> str:
     ]
     times = f"{best.times.value:.1f} times the votes ({' to '.join(ends)})"
     return f" With {best.defence} it needs {times}."
+
+
+def _whole(share: float | None) -> str:
+    return f"{100 * (share or 0):.0f} %"
 
 
 def _count(one: Needed) -> str:

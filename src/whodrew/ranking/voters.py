@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import numpy as np
 
@@ -136,14 +136,3 @@ def kernel_of(spec: str, belief: Belief, aim: Aim) -> Doubles:
 def strategies() -> list[Listed]:
     """Returns every strategy, importing none."""
     return [Listed.of(entry) for entry in VOTERS.entries()]
-
-
-def settings_of(name: str) -> dict[str, Any]:
-    """Returns the settings of a strategy, with their defaults.
-
-    Raises:
-        UsageError: it is unknown.
-    """
-    from whodrew.spec import known_fields
-
-    return known_fields(VOTERS.get(name))

@@ -41,6 +41,9 @@ from whodrew.ranking.formats import (
 from whodrew.ranking.raw import from_raw
 
 NAMED_BAD: Final = 100
+#: Votes in one row; others are bad: sums of them, squares of sums and quotients stay finite.
+LEAST_WEIGHT: Final = 1e-12
+MOST_WEIGHT: Final = 1e12
 #: What may be wrong with a row; the first that holds is its reason.
 REASONS: Final = (
     "missing model",
@@ -154,7 +157,8 @@ def read_votes(
 
     Raises:
         InputError: it cannot be read, lacks columns, or (without ``skip_bad``) a row is
-            bad: a model or label missing, a label unknown, a model against itself.
+            bad: a model or label missing, a label unknown, a model against itself, a weight
+            that is no number from 1e-12 to 1e12.
         UsageError: ``columns`` names what there is not.
     """
     check_vote_columns(columns or {})
@@ -267,9 +271,10 @@ def _reasons(
     if amounts is not None:
         with np.errstate(invalid="ignore"):
             weight = amounts.sum(axis=1)
-            wrong = ~np.isfinite(weight) | (amounts < 0).any(axis=1)
-            reason[weight == 0] = 5
+            wrong = ~(weight >= LEAST_WEIGHT) | (weight > MOST_WEIGHT)
+            wrong |= (amounts < 0).any(axis=1)
         reason[wrong] = 4
+        reason[(amounts == 0).all(axis=1)] = 5
     reason[outcome == UNKNOWN] = 3
     reason[outcome == MISSING] = 2
     reason[first == second] = 1
@@ -296,7 +301,7 @@ def _say(
         return f"unknown winner {value!r}: known are {', '.join(OUTCOMES)}, left, right"
     if reason == "no votes":
         return "a battle without votes"
-    return "a weight that is negative or no number"
+    return f"a weight that is negative, or no number from {LEAST_WEIGHT:g} to {MOST_WEIGHT:g}"
 
 
 def _notes(
