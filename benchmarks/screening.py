@@ -22,10 +22,14 @@ from whodrew.ranking.screen_votes import SHARES, judge
 
 MODELS = 22
 LEVEL = 0.01
+TASTES = (0.0, 0.3, 0.6)
 
 
-def make_votes(count: int, voters: int, seed: int = 0) -> Votes:
-    """Draws honest votes of 22 models; voters' numbers of votes are spread as a gamma's."""
+def make_votes(count: int, voters: int, seed: int = 0, taste: float = 0.0) -> Votes:
+    """Draws honest votes of 22 models; voters' numbers of votes are spread as a gamma's.
+
+    Each voter's tastes, for each model, are normal of this standard deviation.
+    """
     rng = np.random.default_rng(seed)
     scores = np.random.default_rng(0).normal(0, 0.6, MODELS)
     truth = Honest(scores - scores.mean(), 0.05, -0.9, np.eye(MODELS + 2))
@@ -33,7 +37,11 @@ def make_votes(count: int, voters: int, seed: int = 0) -> Votes:
     second = ((first + 1 + rng.integers(MODELS - 1, size=count)) % MODELS).astype(np.int32)
     weight = rng.gamma(1.0, size=voters)
     voter = rng.choice(voters, size=count, p=weight / weight.sum()).astype(np.int32)
-    chance = truth.chances()[first, second]
+    own = rng.normal(0, taste, (voters, MODELS))
+    d = truth.scores[first] - truth.scores[second] + truth.position
+    d += own[voter, first] - own[voter, second]
+    weight = np.stack([np.exp(d / 2), np.exp(-d / 2), np.full(count, np.exp(truth.tie))], axis=-1)
+    chance = weight / weight.sum(axis=-1, keepdims=True)
     u = rng.random(count)
     said = (u > chance[:, 0]).astype(np.int8) + (u > chance[:, :2].sum(axis=1))
     names = tuple(f"model-{code:02d}" for code in range(MODELS))
@@ -86,20 +94,22 @@ def catching(votes: Votes, accuracy: float, attackers: int) -> None:
         )
 
 
-def honest_ones(logs: int) -> None:
+def honest_ones(logs: int, taste: float) -> None:
     """Prints the false exclusion of honest logs, that stated and that found."""
     out = judged = 0
-    stated = []
+    stated, tastes = [], []
     for seed in range(logs):
-        votes = make_votes(20_000, 400, seed + 1)
+        votes = make_votes(20_000, 400, seed + 1, taste)
         found = screen(votes, false_exclusion=LEVEL, ranked=False, simulations=60)
         out += found.excluded_voters
         judged += found.judged
         stated.append(found.false_exclusion.value or 0)
+        tastes.append((found.crowd or {})["taste_sd"]["value"])
     share = out / judged
     error = 1.96 * math.sqrt(share * (1 - share) / judged)
     print(
-        f"\n{logs} honest logs of 20,000 votes and 400 voters, {100 * LEVEL:g} % asked: "
+        f"\n{logs} honest logs of 20,000 votes and 400 voters, tastes of SD {taste:g} "
+        f"({np.mean(tastes):.2f} estimated), {100 * LEVEL:g} % asked: "
         f"{100 * np.mean(stated):.2f} % stated, {100 * share:.2f} % excluded "
         f"({100 * (share - error):.2f} to {100 * (share + error):.2f} %)."
     )
@@ -116,7 +126,8 @@ def main() -> None:
     small = make_votes(100_000, 1000)
     for accuracy in (1.0, 0.67):
         catching(small, accuracy, given.attackers)
-    honest_ones(given.logs)
+    for taste in TASTES:
+        honest_ones(given.logs, taste)
     votes = make_votes(given.votes, given.voters)
     log, _ = log_of(votes, 10)
     trusted = np.ones(log.voters, dtype=bool)

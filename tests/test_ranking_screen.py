@@ -6,7 +6,6 @@ import functools
 import json
 import sys
 from dataclasses import replace
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +16,16 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jsonschema import Draft202012Validator
 from scipy.optimize import minimize
 from scipy.stats import kstest
 
-from drawn import Shell
+from drawn import Shell, schema_errors
 from whodrew.errors import InputError, UsageError
 from whodrew.ranking import Votes, read_votes, screen, write_kept
 from whodrew.ranking.screen import BY
 from whodrew.ranking.screen_battles import battle_p_values
 from whodrew.ranking.screen_decide import fresh_rate, judged
+from whodrew.ranking.screen_evidence import crowd_of
 from whodrew.ranking.screen_model import (
     Honest,
     Log,
@@ -40,6 +39,7 @@ from whodrew.ranking.screen_model import (
 from whodrew.ranking.screen_result import share_of
 from whodrew.ranking.screen_rings import find_rings, layout_of, ring_null, strongest
 from whodrew.ranking.screen_roc import RISK, Scene, power_in
+from whodrew.ranking.screen_tastes import draw_votes, spread_of, tastes_of
 from whodrew.ranking.screen_times import far_out, times_of_voters
 from whodrew.ranking.screen_votes import (
     SHARES,
@@ -231,10 +231,10 @@ def test_a_target_is_named_with_its_direction() -> None:
 # ---------------------------------------------------------------- calibration
 def test_p_values_of_honest_voters_are_uniform() -> None:
     log, fitted, trusted = fitted_log(crowd(4))
-    drawn = [one.ratio for _, one in simulated(log, fitted, trusted, 100, (1,))]
+    drawn = [one.ratio for _, one, _ in simulated(log, fitted, trusted, 100, (1,))]
     null = null_of(np.array(drawn), log.sizes())
     p = np.concatenate(
-        [null.p_values(one.ratio) for _, one in simulated(log, fitted, trusted, 30, (2,))]
+        [null.p_values(one.ratio) for _, one, _ in simulated(log, fitted, trusted, 30, (2,))]
     )
     assert kstest(p, "uniform").statistic < 0.03
     for level in (0.01, 0.05, 0.2):
@@ -276,7 +276,7 @@ def test_the_stated_false_exclusion_is_that_of_other_honest_logs() -> None:
     rate, logs = fresh_rate(log, verdict.fitted, rules, ("votes",), 0, None)
     assert logs == 25
     out = []
-    for outcome, _ in simulated(log, fitted, trusted, 30, (77,)):
+    for outcome, _, _ in simulated(log, fitted, trusted, 30, (77,)):
         one, _, _ = settle(log, outcome, rules.null, 0.03, fitted)
         out.append((rules.null.p_values(one.ratio) <= 0.03).mean())
     assert rate.low is not None
@@ -345,8 +345,7 @@ def test_a_ring_of_unsuspicious_voters_is_found() -> None:
     layout = layout_of(log, votes.prompt[log.place].astype(np.int64))
     assert layout.views == ("target", "pairs", "prompts")
     maxima = []
-    for outcome, _ in simulated(log, fitted, trusted, 30, (1,)):
-        refit = fit_trusted(log, outcome, trusted, fitted)
+    for outcome, _, refit in simulated(log, fitted, trusted, 30, (1,)):
         maxima.append(strongest(log, layout, outcome, refit))
     null = ring_null(maxima)
     # the members answer alike, prompt by prompt, and favour no model
@@ -619,22 +618,226 @@ def test_wrong_options_are_refused(given_options: dict[str, Any], says: str) -> 
         screen(crowd(25, 10, 200), **given_options)
 
 
-def test_a_crowd_that_differs_more_than_the_model_is_said() -> None:
-    votes = crowd(26, 120, 9000)
+# ---------------------------------------------------------------- tastes of their own
+def with_tastes(seed: int, sd: float, voters: int = 200, votes: int = 10_000) -> Votes:
+    """Honest voters who each have a taste of their own for each model."""
+    base = crowd(seed, voters, votes)
+    assert base.voter is not None
+    rng = np.random.default_rng((seed, 1))
+    truth = np.linspace(0.8, -0.8, M) + rng.normal(0, sd, (voters, M))
+    d = truth[base.voter, base.first] - truth[base.voter, base.second] + 0.1
+    weight = np.stack([np.exp(d / 2), np.exp(-d / 2), np.full_like(d, np.exp(-0.8))], axis=-1)
+    edge = np.cumsum(weight / weight.sum(axis=-1, keepdims=True), axis=-1)
+    u = rng.random(votes)
+    said = (u > edge[:, 0]).astype(np.int8) + (u > edge[:, 1])
+    return replace(base, outcome=said.astype(np.int8))
+
+
+@pytest.mark.parametrize("sd", [0.3, 0.8])
+def test_tastes_are_estimated_and_the_stated_rate_holds_with_them(sd: float) -> None:
+    logs = [with_tastes(60 + seed, sd) for seed in range(2)]
+    done = [screen(one, by=("votes",), simulations=20, ranked=False) for one in logs]
+    crowds = [dict(one.crowd or {}) for one in done]
+    for one in (crowd["taste_sd"] for crowd in crowds):
+        assert 0 < one["low"] < one["value"] < one["high"]
+        assert abs(one["value"] - sd) < one["high"] - one["low"]  # two half-widths
+    assert not any(one["varies_more"] for one in crowds)
+    out, judged_ones = sum(one.excluded_voters for one in done), sum(one.judged for one in done)
+    error = np.sqrt(0.01 / judged_ones)
+    low = np.mean([one.false_exclusion.low or 0.0 for one in done])
+    high = np.mean([one.false_exclusion.high or 0.0 for one in done])
+    assert low - 2.5 * error < out / judged_ones < high + 2.5 * error
+    assert any("tastes of their own" in note for note in done[0].notes)
+
+
+def test_a_crowd_without_tastes_is_judged_as_before() -> None:
+    values = []
+    for seed in range(4):
+        found = screen(crowd(70 + seed), by=("votes",), simulations=10, ranked=False)
+        assert found.crowd is not None
+        values.append(found.crowd["taste_sd"])
+        assert not any("tastes" in note for note in found.notes) or values[-1]["value"] > 0
+    assert sum(one["value"] == 0 for one in values) >= 3  # one of fifty is above two errors
+    assert all(one["low"] == 0 and 0 < one["high"] < 0.4 for one in values if not one["value"])
+
+
+def test_attackers_are_still_caught_in_a_crowd_with_tastes() -> None:
+    votes = with_tastes(80, 0.5)
     assert votes.voter is not None
-    rng = np.random.default_rng(0)
-    # every voter has a taste of its own
-    taste = rng.normal(0, 1.0, (120, M))
-    truth = np.linspace(0.8, -0.8, M) + taste[votes.voter]
-    rows = np.arange(len(votes))
-    d = truth[rows, votes.first] - truth[rows, votes.second]
-    said = (rng.random(len(votes)) > 1 / (1 + np.exp(-d))).astype(np.int8)
-    found = screen(
-        replace(votes, outcome=said), by=("votes",), simulations=30, most_excluded=1, ranked=False
-    )
+    outcome = votes.outcome.copy()
+    mine = votes.voter < 5
+    outcome[mine & (votes.first == TARGET)] = 0
+    outcome[mine & (votes.second == TARGET)] = 1
+    found = screen(replace(votes, outcome=outcome), by=("votes",), simulations=30, ranked=False)
+    # 12 battles with the target a voter: some strong taste comes to as much
+    assert len({f"v{code:03d}" for code in range(5)} & set(found.excluded())) >= 4
     assert found.crowd is not None
-    assert found.crowd["varies_more"]
-    assert any("differ more" in note for note in found.notes)
+    assert found.crowd["taste_sd"]["value"] == pytest.approx(0.5, abs=0.12)
+
+
+def test_moments_of_tastes_are_those_of_a_loop() -> None:
+    log, fitted, _ = fitted_log(crowd(81, 12, 500))
+    spread, chances = spread_of(log, fitted), fitted.chances()
+    found = spread.of(log, log.outcome, fitted)
+    for voter in range(log.voters):
+        own, total, pairs = np.zeros(M), np.zeros(M), np.zeros((M, M))
+        for at in np.flatnonzero(log.voter == voter):
+            i, j, said = log.first[at], log.second[at], log.outcome[at]
+            p = chances[i, j]
+            y, mean = (1.0, -1.0, 0.0)[said], p[0] - p[1]
+            variance = p[0] + p[1] - mean**2
+            own[i] += y - mean
+            own[j] -= y - mean
+            for one, other in ((i, j), (j, i)):
+                total[one] += variance
+                pairs[one, other] += variance
+        weight = 1 / (1 + (total**2).sum() / total.sum() / 16) ** 2
+        assert found[voter] == pytest.approx(weight * (own**2 - total).sum())
+        slope = weight * ((total**2).sum() + (pairs**2).sum()) / 4
+        assert spread.slope[voter] == pytest.approx(slope)
+
+
+def test_drawn_tastes_are_one_for_a_voter_and_a_model() -> None:
+    log, fitted, _ = fitted_log(crowd(82, 40, 4000))
+    tastes = tastes_of(log, 3.0)
+    rng = np.random.default_rng(0)
+    drawn = np.array([draw_votes(log, fitted, rng, tastes) for _ in range(200)])
+    same = np.flatnonzero(log.voter == 3)
+    cell = log.cell[same]
+    twice = next(code for code in cell if (cell == code).sum() > 1)
+    here, there = same[cell == twice][:2]
+    alike = np.corrcoef((drawn[:, here] == 0), (drawn[:, there] == 0))[0, 1]
+    assert alike > 0.4  # of the same voter in the same battle
+    other = np.flatnonzero((log.voter != 3) & (log.cell == twice))[0]
+    assert abs(np.corrcoef((drawn[:, here] == 0), (drawn[:, other] == 0))[0, 1]) < 0.3
+    plain = draw_votes(log, fitted, np.random.default_rng(5), tastes.of(0.0))
+    assert (plain == draw_outcomes(log, fitted, np.random.default_rng(5))).all()
+
+
+def test_a_crowd_that_differs_in_more_than_tastes_has_no_stated_rate() -> None:
+    log, _ = log_of(crowd(26, 60, 3000), 10)
+    notes: list[str] = []
+    p = np.r_[np.full(40, 0.1), np.full(20, 0.6)]
+    told = crowd_of(p, np.zeros(60, bool), 0.01, tastes_of(log), notes)
+    assert told is not None
+    assert told["varies_more"]
+    assert "is not known" in notes[0]
+
+
+# ---------------------------------------------------------------- votes nobody is judged by
+def add(votes: Votes, accounts: int, each: int, *, nobody: bool = False) -> Votes:
+    """Adds accounts who vote for ``TARGET`` alone, in its battles, or votes of nobody."""
+    rng = np.random.default_rng(7)
+    n = accounts * each
+    other = (TARGET + 1 + rng.integers(M - 1, size=n)) % M
+    side = rng.random(n) < 0.5
+    assert votes.voter is not None
+    new = len(votes.voters) + np.repeat(np.arange(accounts), each)
+    names = () if nobody else tuple(f"x{code}" for code in range(accounts))
+    return replace(
+        votes,
+        first=np.r_[votes.first, np.where(side, TARGET, other)].astype(np.int32),
+        second=np.r_[votes.second, np.where(side, other, TARGET)].astype(np.int32),
+        outcome=np.r_[votes.outcome, np.where(side, 0, 1)].astype(np.int8),
+        voter=np.r_[votes.voter, np.full(n, -1) if nobody else new].astype(np.int32),
+        voters=(*votes.voters, *names),
+    )
+
+
+@pytest.mark.parametrize("nobody", [False, True])
+def test_throwaway_accounts_do_not_bend_the_honest_ranking(nobody: bool) -> None:
+    base = crowd(83, 100, 5000)
+    votes = add(base, 60, 9, nobody=nobody)
+    options: dict[str, Any] = {"by": ("votes",), "simulations": 20, "bootstraps": 0}
+    alone, found = screen(base, **options), screen(votes, **options)
+    assert found.excluded() == alone.excluded()  # the very same honest voters
+    log, _ = log_of(votes, 10)
+    plain, _ = log_of(base, 10)
+    trusted = np.ones(100, dtype=bool)
+    fitted = fit_trusted(log, log.outcome, trusted)
+    assert not log.rest
+    assert fitted.scores == pytest.approx(fit_trusted(plain, plain.outcome, trusted).scores)
+    (pool,) = found.pools
+    assert pool.kind == ("nobody" if nobody else "too_few_votes")
+    assert (pool.votes, pool.battles, pool.favoured) == (540, 540, 540)
+    assert pool.voters == (0 if nobody else 60)
+    assert (pool.target, pool.up, pool.differs, pool.excluded) == (f"m{TARGET}", True, True, False)
+    assert pool.p_value < 1e-12
+    assert pool.changes
+    assert found.keep[5000:].all()
+    note = next(note for note in found.notes if "favour m5" in note)
+    assert "--by pools" in note
+    assert schema_errors("screen-1", json.loads(json.dumps(found.to_dict()))) == []
+
+
+def test_pools_are_left_out_where_asked_and_counted() -> None:
+    votes = add(crowd(83, 100, 5000), 60, 9)
+    options: dict[str, Any] = {"by": ("votes", "pools"), "simulations": 20, "bootstraps": 0}
+    found = screen(votes, **options, most_excluded=0.5)
+    assert not found.keep[5000:].any()
+    assert found.excluded_votes == (~found.keep).sum()
+    assert found.excluded_voters == len(found.excluded()) + 60
+    assert found.changes()
+    refused = screen(votes, **options)
+    assert refused.refused is not None
+    assert refused.keep.all()
+
+
+def test_honest_votes_of_few_and_of_nobody_do_not_differ() -> None:
+    far = 0
+    for seed in range(8):
+        votes = crowd(90 + seed, 120, 3000)
+        assert votes.voter is not None
+        voter = votes.voter.copy()
+        some = np.flatnonzero(voter >= 80)
+        voter[some[::2]] = -1
+        voter[some[1::2]] = 120 + np.arange(len(some[1::2])) // 5
+        names = tuple(f"v{code}" for code in range(voter.max() + 1))
+        one = replace(votes, voter=voter.astype(np.int32), voters=names)
+        found = screen(one, by=("votes",), simulations=15, ranked=False)
+        assert [pool.kind for pool in found.pools] == ["too_few_votes", "nobody"]
+        far += sum(pool.differs for pool in found.pools)
+    assert far <= 1  # 8 logs at 1 %
+
+
+def test_judged_voters_who_do_not_rank_all_models_are_said() -> None:
+    votes = crowd(84, 60, 3000)
+    assert votes.voter is not None
+    voter = votes.voter.copy()
+    voter[(votes.first == 2) | (votes.second == 2)] = -1
+    log, _ = log_of(replace(votes, voter=voter), 10)
+    assert log.rest
+    assert log.inside(np.zeros(log.voters, bool)).sum() == (voter < 0).sum()
+    found = screen(replace(votes, voter=voter), by=("votes",), simulations=5, ranked=False)
+    assert any("do not rank all models" in note for note in found.notes)
+
+
+def test_decoys_make_it_refuse_and_the_ranking_without_them_is_shown() -> None:
+    votes = add(add(crowd(85, 100, 6000), 4, 100), 1, 1)
+    assert votes.voter is not None
+    outcome, voter = votes.outcome.copy(), votes.voter
+    for decoy in range(14):  # always for whoever is better known to them
+        mine = voter == decoy
+        outcome[mine & (votes.first == decoy % 4)] = 0
+        outcome[mine & (votes.second == decoy % 4)] = 1
+    found = screen(replace(votes, outcome=outcome), simulations=20, bootstraps=0, by=("votes",))
+    assert found.exit_code == 3
+    assert found.keep.all()
+    values = found.to_dict()
+    moved = {one["model"]: one for one in values["without_found"]}
+    assert moved[f"m{TARGET}"]["after"] > moved[f"m{TARGET}"]["before"]
+    certain = {one["voter"] for one in values["suspects"] if one["beyond_holm"]}
+    assert {f"x{code}" for code in range(4)} & certain or len(certain) >= 4
+    assert schema_errors("screen-1", json.loads(json.dumps(values))) == []
+
+
+def test_a_log_that_ranks_nothing_is_refused_before_simulations() -> None:
+    votes = crowd(86, 20, 600)
+    sure = replace(votes, outcome=np.where(votes.first < votes.second, 0, 1).astype(np.int8))
+    told: list[str] = []
+    with pytest.raises(InputError, match="no score can be had"):
+        screen(sure, told=lambda what, *_: told.append(what))
+    assert not told
 
 
 @given(st.integers(0, 2**31), st.integers(1, 4), st.integers(1, 60), st.integers(1, 12))
@@ -645,17 +848,9 @@ def test_small_logs_are_judged_or_said_not_to_be(
     log = crowd(seed, voters, votes, times=True, prompts=2)
     found = screen(log, least_votes=least, simulations=2, ranked=False, by=BY, most_excluded=1)
     values = found.to_dict()
-    assert schema_errors(json.loads(json.dumps(values, allow_nan=False))) == []
+    assert schema_errors("screen-1", json.loads(json.dumps(values, allow_nan=False))) == []
     assert len(log.take(found.keep)) == votes - values["found"]["votes"]
     assert found.judged == found.to_table().num_rows <= voters
-
-
-def schema_errors(values: Any) -> list[str]:
-    text = files("whodrew").joinpath("ranking/schemas/screen-1.json").read_text("utf-8")
-    schema = json.loads(text)
-    Draft202012Validator.check_schema(schema)
-    found = Draft202012Validator(schema).iter_errors(values)
-    return [f"{one.json_path}: {one.message}" for one in found]
 
 
 def test_the_same_seed_gives_the_same_screen() -> None:
@@ -730,12 +925,40 @@ def test_command_screens_a_log(tmp_path: Path, shell: Shell) -> None:
     )  # fmt: skip
     assert done.code == 0, done.err
     values = json.loads(done.out)
-    assert schema_errors(values) == []
+    assert schema_errors("screen-1", values) == []
     assert {"v000", "v001", "v002"} <= {one["voter"] for one in values["suspects"]}
     assert values["acted"]
     assert pq.read_table(kept).num_rows == 5000 - values["found"]["votes"]
     assert "Of honest voters it excludes" in done.err
     assert "cannot be judged" in done.err
+
+
+def test_command_shows_pools_and_leaves_them_out_where_asked(tmp_path: Path, shell: Shell) -> None:
+    votes = add(crowd(35, 60, 4000), 20, 9)
+    file, kept = write(votes, tmp_path / "votes.parquet"), tmp_path / "kept.parquet"
+    options = ["--simulations", "15", "--bootstraps", "0", "--by", "votes"]
+    done = shell("votes", "screen", str(file), *options)
+    assert done.code == 0, done.err
+    assert "DIFFERS" in done.err
+    assert "180 votes of 20 voters" in done.err.replace("\n", " ")
+    done = shell(
+        "votes", "screen", str(file), *options, "--by", "pools", "--most-excluded", "0.5",
+        "--out", str(kept), "--json", "-",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    values = json.loads(done.out)
+    assert schema_errors("screen-1", values) == []
+    assert [one["excluded"] for one in values["pools"]] == [True]
+    gone = pq.read_table(tmp_path / "kept.excluded.parquet")
+    pooled = [
+        who
+        for who, why in zip(
+            gone["whodrew_voter"].to_pylist(), gone["whodrew_reasons"].to_pylist(), strict=True
+        )
+        if why == "pool"
+    ]
+    assert set(pooled) == {f"x{code}" for code in range(20)}
+    assert len(pooled) == 180
 
 
 def test_command_refuses_loudly(tmp_path: Path, shell: Shell) -> None:
@@ -748,8 +971,10 @@ def test_command_refuses_loudly(tmp_path: Path, shell: Shell) -> None:
     assert done.code == 3
     assert "more than --most-excluded 0.1: nobody is excluded" in done.err
     assert not kept.exists()
+    assert "without those found, ranks would change" in done.err
+    assert "beyond doubt" in done.err
     values = json.loads(done.out)
-    assert schema_errors(values) == []
+    assert schema_errors("screen-1", values) == []
     assert values["acted"] is False
     assert values["after"] is None
 
@@ -783,6 +1008,6 @@ def test_command_shows_what_attackers_it_catches(
     )  # fmt: skip
     assert done.code in (0, 3), done.err
     values = json.loads(done.out)
-    assert schema_errors(values) == []
+    assert schema_errors("screen-1", values) == []
     assert len(values["power"]["attackers"]) == 8
     assert "simulated attackers" in done.err

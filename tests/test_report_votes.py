@@ -243,11 +243,41 @@ def test_who_would_be_excluded_and_how_often_that_errs(suspected: Any, tables: A
 
 
 def test_a_screen_that_refuses_says_so(suspected: Any, tables: Any) -> None:
-    suspected["votes"]["screen"] |= {"acted": False, "acted_reason": "it would exclude half"}
+    suspected["votes"]["screen"] |= {
+        "acted": False,
+        "acted_reason": "it would exclude half",
+        "without_found": [{"model": "cedar", "before": 1, "after": 4}],
+    }
     page = part(page_of(suspected, tables), "screen")
     assert "It would exclude half." in page
     assert "would be</td>" in page
+    assert "Without those found: cedar from 1 to 4." in page
     assert "Ranked again" not in page
+
+
+def test_votes_that_no_voter_is_judged_by_are_told_where_they_differ(
+    suspected: Any, tables: Any
+) -> None:
+    pool = {
+        "of": "too_few_votes",
+        "votes": 900,
+        "differs": True,
+        "target": "dune",
+        "direction": "for",
+        "p_value": 0.0002,
+        "changes_without": [{"model": "dune", "before": 1, "after": 4}],
+    }
+    usual = {**pool, "of": "nobody", "differs": False}
+    suspected["votes"]["screen"] |= {
+        "pools": [pool, usual],
+        "false_exclusion": {"value": None, "value_reason": "tastes differ", "asked": 0.01},
+    }
+    page = part(page_of(suspected, tables), "screen")
+    assert "The 900 votes of voters with too few to be judged differ" in page
+    assert "for dune <small>p 0.0002</small>" in page
+    assert "Without them: dune from 1 to 4." in page
+    assert "votes of nobody" not in page
+    assert "How many honest voters it excludes cannot be said: tastes differ." in page
 
 
 def test_no_screen_gives_its_reason(result: Any, tables: Any) -> None:

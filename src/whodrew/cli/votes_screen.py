@@ -24,7 +24,13 @@ if TYPE_CHECKING:
 
 ByName = StrEnum(
     "ByName",
-    [("votes", "votes"), ("rings", "rings"), ("battles", "battles"), ("times", "times")],
+    [
+        ("votes", "votes"),
+        ("rings", "rings"),
+        ("battles", "battles"),
+        ("times", "times"),
+        ("pools", "pools"),
+    ],
 )
 _SHOWN = 20
 _MEMBERS = 6
@@ -46,7 +52,7 @@ def screen(
     ] = 10,
     by: Annotated[
         list[ByName],
-        option("--by", help="What excludes; repeatable. Battles and times are shown in any case."),
+        option("--by", help="What excludes; repeatable. All but rings are shown in any case."),
     ] = [ByName.votes, ByName.rings],  # noqa: B006 - typer's own way
     power: Annotated[
         bool, option("--power", help="Also simulate attackers: how many would be caught.")
@@ -132,6 +138,7 @@ def _show(terminal: Terminal, found: Screen) -> None:
         some += f", {more} more" if more > 0 else ""
         whom = some or f"{ring.group} voters, who of them is honest cannot be told"
         terminal.say(f"ring {at} (p {ring.p_value:.1g}), agrees on {what}: {whom}")
+    _show_pools(terminal, found)
     if found.judged:
         terminal.say(f"battles: {found.odd_battles:,} voters met a model far too often")
     if found.times is None:
@@ -163,10 +170,35 @@ def _row(one: Suspect, found: Screen) -> list[str]:
     ]
 
 
+def _show_pools(terminal: Terminal, found: Screen) -> None:
+    """Prints the votes that no voter can be judged by, each pool as one voter."""
+    rows = [
+        [
+            "nobody" if one.kind == "nobody" else f"{one.voters:,} voters of too few votes",
+            f"{one.votes:,}",
+            f"{one.p_value:.1g}",
+            f"{'for' if one.up else 'against'} {one.target}",
+            f"{one.favoured:,} / {one.expected:,.1f} / {one.battles:,}",
+            "DIFFERS" if one.differs else "as the judged",
+            ("would be" if found.refused else "yes") if one.excluded else "no",
+        ]
+        for one in found.pools
+    ]
+    if rows:
+        names = ["votes of", "votes", "p", "most", "for / expected / battles", "", "out"]
+        terminal.table("votes of those who cannot be judged, as one voter's", names, rows)
+
+
 def _show_ranks(terminal: Terminal, found: Screen) -> None:
     if found.before is None or found.after is None:
         if found.before is not None:
             terminal.say(f"no ranking after: {found.after_reason}")
+        if found.without_found is not None:
+            moved = ", ".join(
+                f"{one['model']} {one['before'] or '-'} to {one['after'] or '-'}"
+                for one in found.without_found
+            )
+            terminal.say(f"without those found, ranks would change: {moved or 'none'}")
         return
     later = {one.model: one for one in found.after.leaderboard}
     rows = []
@@ -221,12 +253,17 @@ def sentences(found: Screen) -> list[str]:
     )
     if found.unnamed:
         told += f", nor {found.unnamed:,} votes of nobody"
+    certain = sum(one.certain for one in found.suspects)
+    if certain:
+        told += f". The votes of {certain:,} are beyond doubt (1 % for the whole crowd, Holm)"
     rate = found.false_exclusion
     if rate.value is None:
         return [f"{told}.", f"How many honest voters it excludes cannot be had: {rate.reason}."]
     low, high = 100 * (rate.low or 0), 100 * (rate.high or 0)
+    taste = float((found.crowd or {}).get("taste_sd", {}).get("value", 0.0))
+    own = f", with tastes of their own (SD {taste:.2f})" if taste else ""
     cost = (
         f"Of honest voters it excludes {100 * rate.value:.2f} % ({low:.2f} to {high:.2f} %; "
-        f"{100 * found.asked:g} % asked), if honest voters are as the ranking has them."
+        f"{100 * found.asked:g} % asked), if honest voters are as the ranking has them{own}."
     )
     return [f"{told}.", cost]

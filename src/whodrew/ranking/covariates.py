@@ -100,7 +100,7 @@ def adjusted(rows: Rows, *, ridge: float) -> Adjusted:
     errors = np.sqrt(np.maximum(np.diag(cov), 0))
     point[:M] -= point[:M].mean()
     if strict.any():
-        face = (rows.amounts > 0).any(axis=1).astype(np.float64)
+        face = np.asarray((rows.amounts > 0).any(axis=1), dtype=np.float64)
         endless = ~bounded(_information(rows, face, numbers), M)
         point[endless], errors[endless] = np.inf, np.nan
     slopes, slope_errors = np.full((2, rows.numbers.shape[1]), np.nan)

@@ -4,20 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 from whodrew.errors import InputError, UsageError
+from whodrew.ranking.cells import cells_of, merged
 from whodrew.ranking.columns import Doubles
 from whodrew.ranking.models import check_ties
-from whodrew.ranking.rank import BOOTSTRAPS, rank
+from whodrew.ranking.rank import BOOTSTRAPS, rank, scored_models
 from whodrew.ranking.result import Bounded, Ranking
 from whodrew.ranking.screen_battles import battle_p_values
 from whodrew.ranking.screen_decide import Told, Verdict, fresh_rate, judged
-from whodrew.ranking.screen_evidence import Evidence, crowd_of, suspects_of, table_of, times_dict
+from whodrew.ranking.screen_evidence import (
+    Evidence,
+    crowd_of,
+    suspects_of,
+    table_of,
+    times_dict,
+    towards,
+)
 from whodrew.ranking.screen_model import Codes, Flags, Log, log_of
-from whodrew.ranking.screen_result import NamedRing, Screen
+from whodrew.ranking.screen_pools import FEW, Pool, Pools, members, pools_of
+from whodrew.ranking.screen_result import NamedRing, Screen, changes_of
 from whodrew.ranking.screen_rings import Ring, layout_of
 from whodrew.ranking.screen_roc import Power, power_in
 from whodrew.ranking.screen_times import Times, far_out, times_of_voters
@@ -26,9 +35,10 @@ from whodrew.ranking.votes import Votes, read_votes
 FALSE_EXCLUSION: Final = 0.01
 MOST_EXCLUDED: Final = 0.1
 LEAST_VOTES: Final = 10
-BY: Final = ("votes", "rings", "battles", "times")
+BY: Final = ("votes", "rings", "battles", "times", "pools")
 #: Probability that any honest voter is far out in its battles, or in a kind of time.
 BESIDE_LEVEL: Final = 0.01
+_TOO_WIDE: Final = "voters differ from the ranking in more than tastes for models explain"
 
 
 def screen(  # noqa: PLR0913 - one argument an option of the command
@@ -57,7 +67,8 @@ def screen(  # noqa: PLR0913 - one argument an option of the command
         false_exclusion: share of honest voters that may be excluded, above 0 and below 0.5.
         most_excluded: share of voters, or of votes, above which nobody is excluded.
         least_votes: that a voter needs to be judged.
-        by: what excludes: ``votes``, ``rings``, ``battles``, ``times``.
+        by: what excludes: ``votes``, ``rings``, ``battles``, ``times``, ``pools`` (votes of those
+            who cannot be judged, where they differ).
         simulations: honest logs that set p-values; by the number of voters if not given.
         bootstraps: of the rankings before and after.
         ties: how these model ties; a screen itself takes Davidson's.
@@ -70,12 +81,14 @@ def screen(  # noqa: PLR0913 - one argument an option of the command
 
     Raises:
         UsageError: an option that cannot be served.
-        InputError: votes that cannot be read, or that name no voters.
+        InputError: votes that cannot be read, that name no voters, or that rank nothing.
     """
     by = _check(false_exclusion, most_excluded, least_votes, by, simulations, ties)
     if not isinstance(votes, Votes):
         votes = read_votes(votes, columns=columns, skip_bad=skip_bad)
     log, codes = log_of(votes, least_votes)
+    if ranked:
+        scored_models(votes, merged(cells_of(votes)[0])[0], [])  # before hours of simulations
     assert votes.voter is not None
     notes = list(votes.notes)
     time = None if votes.time is None else votes.time[log.place]
@@ -89,7 +102,8 @@ def screen(  # noqa: PLR0913 - one argument an option of the command
         prompt = None if votes.prompt is None else votes.prompt[log.place].astype(np.int64)
         layout = layout_of(log, prompt)
         rings = "rings" in by
-        verdict, rules = judged(log, layout, false_exclusion, rings, simulations, seed, told)
+        pools = pools_of(log)
+        verdict, rules = judged(log, layout, false_exclusion, rings, simulations, seed, told, pools)
         rounds = rules.null.rounds
         rate, fresh = fresh_rate(log, verdict.fitted, rules, by, seed, told)
         beside = _beside(log, time, times, rounds, seed)
@@ -108,14 +122,32 @@ def screen(  # noqa: PLR0913 - one argument an option of the command
             )
     else:
         notes.append(f"no voter has {least_votes} votes: nobody can be judged")
+    crowd = None
+    if verdict is not None:
+        crowd = crowd_of(verdict.p_values, out, false_exclusion, rules.tastes, notes)
+    if crowd is not None and crowd["varies_more"]:
+        rate = Bounded(None, None, None, _TOO_WIDE)
+    before = rank(votes, bootstraps=bootstraps, ties=ties, seed=seed) if ranked else None
     known = votes.voter >= 0
     named = len(np.unique(votes.voter[known]))
     gone = np.zeros(len(votes.voters) + 1, dtype=bool)  # -1, nobody, is the last
     gone[codes[out]] = True
     keep = ~gone[votes.voter]
+    unjudged: tuple[Pool, ...] = ()
+    if verdict is not None and pools is not None:
+        unjudged = _pools(votes, log, pools, verdict, "pools" in by, before, ties)
+        notes += [one.note() for one in unjudged if one.differs]
+        if log.rest:
+            notes.append(
+                "judged voters do not rank all models, so that votes of all others are in the "
+                "honest ranking, and bend it if they are an attacker's"
+            )
+        for at, one in enumerate(unjudged):
+            if one.excluded:
+                keep[members(log, pools, at)] = False
     lost = int((~keep).sum())
-    refused = _refusal(int(out.sum()), named, lost, len(votes), most_excluded)
-    before = rank(votes, bootstraps=bootstraps, ties=ties, seed=seed) if ranked else None
+    gone_voters = int(out.sum()) + sum(one.voters for one in unjudged if one.excluded)
+    refused = _refusal(gone_voters, named, lost, len(votes), most_excluded)
     after, why = _after(votes, keep, refused, before, bootstraps, ties, seed)
     return Screen(
         source=votes.source,
@@ -133,18 +165,22 @@ def screen(  # noqa: PLR0913 - one argument an option of the command
         fresh_logs=fresh,
         most_excluded=most_excluded,
         refused=refused,
-        excluded_voters=int(out.sum()),
+        excluded_voters=gone_voters,
         excluded_votes=lost,
         suspects=() if evidence is None else suspects_of(evidence),
+        pools=unjudged,
         rings=() if verdict is None else tuple(_named(one, votes, codes) for one in verdict.rings),
         odd_battles=0 if evidence is None else int(evidence.flags["battles"].sum()),
         times=None if evidence is None else times_dict(times, evidence.flags),
         times_reason=times.reason,
-        crowd=None if verdict is None else crowd_of(verdict.p_values, out, false_exclusion, notes),
+        crowd=crowd,
         before=before,
         after=after,
         after_reason=why,
-        power=_power(log, verdict, false_exclusion, seed) if power else None,
+        without_found=None if refused is None else _changes(votes, keep, before, ties),
+        power=_power(log, verdict, rules.tastes.sd, false_exclusion, seed)
+        if power and verdict is not None
+        else None,
         skipped=votes.skipped,
         bad=votes.bad,
         seed=seed,
@@ -187,6 +223,7 @@ def _decide(by: Sequence[str], verdict: Verdict, flags: Mapping[str, Flags]) -> 
     timed = [flag for kind, flag in flags.items() if kind != "battles"]
     none = np.zeros_like(verdict.by_votes)
     parts = {
+        "pools": none,  # of nobody who is judged
         "votes": verdict.by_votes,
         "rings": verdict.by_rings,
         "battles": flags["battles"],
@@ -240,5 +277,62 @@ def _after(
         return None, str(error)
 
 
-def _power(log: Log, verdict: Verdict | None, level: float, seed: int) -> Power | None:
-    return None if verdict is None else power_in(log, verdict.fitted, level, seed)
+def _power(log: Log, verdict: Verdict, taste: float, level: float, seed: int) -> Power:
+    return power_in(log, verdict.fitted, level, seed, taste=taste)
+
+
+def _changes(
+    votes: Votes, keep: Flags, before: Ranking | None, ties: str
+) -> list[dict[str, Any]] | None:
+    """Returns the ranks that change by the kept votes, or ``None`` where there are none."""
+    if before is None:
+        return None
+    try:
+        return changes_of(before, rank(votes.take(keep), bootstraps=0, ties=ties))
+    except InputError:
+        return None
+
+
+def _pools(
+    votes: Votes,
+    log: Log,
+    pools: Pools,
+    verdict: Verdict,
+    excludes: bool,
+    before: Ranking | None,
+    ties: str,
+) -> tuple[Pool, ...]:
+    """Returns what is known of the votes of those who are not judged."""
+    assert verdict.pools is not None
+    assert votes.voter is not None
+    seen, chances, rows = verdict.pools, verdict.fitted.chances(), pools.log.voter
+    made = []
+    for at, name in enumerate(pools.names):
+        target, up = int(seen.found.target[at]), bool(seen.found.up[at])
+        span = slice(*np.searchsorted(rows, [at, at + 1]).tolist())
+        battles, favoured, expected = towards(pools.log, span, chances, target, up)
+        mine, differs = members(log, pools, at), bool(seen.differs[at])
+        changes = None
+        if differs:
+            keep = np.ones(len(votes), dtype=bool)
+            keep[mine] = False
+            changes = _changes(votes, keep, before, ties)
+        made.append(
+            Pool(
+                kind=name,
+                voters=len(np.unique(votes.voter[mine])) if name == FEW else 0,
+                votes=len(mine),
+                p_value=float(seen.p_values[at]),
+                ratio=float(seen.found.ratio[at]),
+                target=votes.models[target],
+                up=up,
+                share=float(seen.found.share[at]),
+                battles=battles,
+                favoured=favoured,
+                expected=expected,
+                differs=differs,
+                excluded=differs and excludes,
+                changes=changes,
+            )
+        )
+    return tuple(made)

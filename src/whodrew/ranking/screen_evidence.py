@@ -13,7 +13,8 @@ from whodrew.ranking.columns import Doubles
 from whodrew.ranking.screen_model import Codes, Flags, Honest, Log
 from whodrew.ranking.screen_result import Suspect
 from whodrew.ranking.screen_rings import Ring
-from whodrew.ranking.screen_times import KINDS, Times
+from whodrew.ranking.screen_tastes import Tastes
+from whodrew.ranking.screen_times import KINDS, Times, far_out
 from whodrew.ranking.screen_votes import Ratios
 from whodrew.ranking.votes import Votes
 
@@ -24,6 +25,8 @@ _BODY: Final = 0.25
 _LEAST_CROWD: Final = 20
 #: Standard errors from which the crowd is said to vary more than the model.
 _FAR: Final = 3.0
+#: Probability that any voter of an honest log is said to be beyond doubt (Holm 1979).
+CERTAIN: Final = 0.01
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,7 @@ def suspects_of(known: Evidence) -> tuple[Suspect, ...]:
     against = known.by_votes | (ring >= 0) | known.out
     for flags in known.flags.values():
         against |= flags
+    certain = far_out(known.p_values, CERTAIN)
     sizes, start = known.log.sizes(), np.searchsorted(known.log.voter, np.arange(known.log.voters))
     chances = known.fitted.chances()
     found = []
@@ -77,7 +81,7 @@ def suspects_of(known: Evidence) -> tuple[Suspect, ...]:
     for at in order[against[order]].tolist():
         rows = slice(int(start[at]), int(start[at] + sizes[at]))
         target, up = int(known.found.target[at]), bool(known.found.up[at])
-        battles, favoured, expected = _towards(known.log, rows, chances, target, up)
+        battles, favoured, expected = towards(known.log, rows, chances, target, up)
         reasons = (
             *(("votes",) if known.by_votes[at] else ()),
             *(("ring",) if ring[at] >= 0 else ()),
@@ -99,13 +103,14 @@ def suspects_of(known: Evidence) -> tuple[Suspect, ...]:
                 reasons=reasons,
                 ring=None if ring[at] < 0 else int(ring[at]),
                 excluded=bool(known.out[at]),
+                certain=bool(certain[at]),
                 beside=beside,
             )
         )
     return tuple(found)
 
 
-def _towards(
+def towards(
     log: Log, rows: slice, chances: Doubles, target: int, up: bool
 ) -> tuple[int, int, float]:
     """Returns battles with the target, votes for it (or its rivals), and how many are honest."""
@@ -120,8 +125,16 @@ def _towards(
     )
 
 
-def crowd_of(p: Doubles, out: Flags, level: float, notes: list[str]) -> dict[str, Any] | None:
+def crowd_of(
+    p: Doubles, out: Flags, level: float, tastes: Tastes, notes: list[str]
+) -> dict[str, Any] | None:
     """Returns whether the voters who stay vary as the model says, and says where they do not."""
+    if tastes.sd:
+        notes.append(
+            f"voters have tastes of their own: a standard deviation of {tastes.sd:.2f} in log "
+            f"odds ({tastes.low:.2f} to {tastes.high:.2f}); thresholds and rates are those of "
+            "such voters"
+        )
     left = p[~out & (p > level)]
     if len(left) < _LEAST_CROWD:
         return None
@@ -131,9 +144,9 @@ def crowd_of(p: Doubles, out: Flags, level: float, notes: list[str]) -> dict[str
     wide = bool(share > expected + _FAR * error)
     if wide:
         notes.append(
-            f"voters differ more than the model of one honest crowd says: {100 * share:.0f} % have "
-            f"a p-value below {_BODY:g} where {100 * expected:.0f} % would; more honest voters "
-            "are excluded than the rate says"
+            f"voters differ more than a crowd with tastes of its own does: {100 * share:.0f} % "
+            f"have a p-value below {_BODY:g} where {100 * expected:.0f} % would; how many honest "
+            "voters are excluded is not known"
         )
     return {
         "voters": len(left),
@@ -141,6 +154,7 @@ def crowd_of(p: Doubles, out: Flags, level: float, notes: list[str]) -> dict[str
         "share": share,
         "expected": expected,
         "varies_more": wide,
+        "taste_sd": tastes.to_dict(),
     }
 
 
@@ -166,7 +180,8 @@ def table_of(known: Evidence | None) -> pa.Table:
         [
             ("voter", text), ("votes", whole), ("excluded", pa.bool_()), ("p_value", number),
             ("log_likelihood_ratio", number), ("target", text), ("direction", text),
-            ("share", number), ("ring", whole), *((f"p_{kind}", number) for kind in BESIDE),
+            ("share", number), ("beyond_holm", pa.bool_()), ("ring", whole),
+            *((f"p_{kind}", number) for kind in BESIDE),
         ]
     )  # fmt: skip
     if known is None:
@@ -183,6 +198,7 @@ def table_of(known: Evidence | None) -> pa.Table:
         models.take(pa.array(known.found.target)),
         pa.array(["against", "for"]).take(pa.array(known.found.up.astype(np.int64))),
         pa.array(known.found.share),
+        pa.array(far_out(known.p_values, CERTAIN)),
         pa.array(ring, mask=ring < 0),
         *(pa.array(known.beside.get(kind, none), from_pandas=True) for kind in BESIDE),
     ]

@@ -70,12 +70,15 @@ def write_kept(found: Screen, votes: Votes, out: str | Path) -> tuple[Path, Path
     stays[gone] = False
     names = np.asarray(votes.voters, dtype=object)
     assert votes.voter is not None
-    reasons = {one.voter: " ".join(one.reasons) for one in found.suspects}
-    whose = names[votes.voter[~found.keep]]
+    reasons: dict[Any, str] = {
+        one.voter: " ".join(one.reasons) for one in found.suspects if one.excluded
+    }
+    code = votes.voter[~found.keep]
+    whose = [names[one] if one >= 0 else None for one in code.tolist()]
     told: dict[str, Any] = {
         ROW: pa.array(gone, pa.int64()),
-        VOTER: pa.array(whose.tolist(), pa.string()),
-        REASONS: pa.array([reasons[one] for one in whose.tolist()], pa.string()),
+        VOTER: pa.array(whose, pa.string()),
+        REASONS: pa.array([reasons.get(one, "pool") for one in whose], pa.string()),
     }
     lost = table.take(pa.array(gone, pa.int64()))
     told |= dict(zip(lost.column_names, lost.columns, strict=True))

@@ -7,13 +7,14 @@ Beaver 1977, but in log odds). Fitted by Newton's method on the totals of ordere
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from whodrew.errors import InputError
+from whodrew.ranking.cells import components
 from whodrew.ranking.columns import Doubles
 from whodrew.ranking.models import LEAST, SLOPES, START, davidson
 from whodrew.ranking.votes import Votes
@@ -61,9 +62,13 @@ class Log:
         first: (n,) code of the model shown first.
         second: (n,) code of the other.
         outcome: (n,) 0 first, 1 second, 2 tie.
-        voter: (n,) 0 to V - 1, ascending; V for votes that belong to none of them.
+        voter: (n,) 0 to V - 1, ascending; V for voters of too few votes, V + 1 for nobody.
         voters: V.
         place: (n,) place of each vote in the log it came from.
+        whose: (n,) code of the person, each vote of nobody one of its own; ``voter`` where
+            ``None``.
+        rest: whether votes of those who are not looked at are in the honest fit: only where
+            the others do not rank all models.
     """
 
     models: int
@@ -73,6 +78,8 @@ class Log:
     voter: Codes
     voters: int
     place: Codes
+    whose: Codes | None = field(default=None, repr=False)
+    rest: bool = False
 
     @property
     def cell(self) -> Codes:
@@ -87,6 +94,10 @@ class Log:
     def sizes(self) -> Codes:
         """Returns (V,) votes a voter."""
         return np.bincount(self.voter, minlength=self.voters + 1)[: self.voters]
+
+    def inside(self, trusted: Flags) -> Flags:
+        """Returns (n,) which votes are in the honest fit, of (V,) voters that are trusted."""
+        return np.asarray(np.r_[trusted, self.rest, self.rest][self.voter])
 
 
 def check_voters(votes: Votes) -> None:
@@ -121,11 +132,15 @@ def log_of(votes: Votes, least: int) -> tuple[Log, Codes]:
         outcome = votes.amounts.argmax(axis=1).astype(np.int8)
     sizes = np.bincount(votes.voter[votes.voter >= 0], minlength=len(votes.voters))
     codes = np.flatnonzero(sizes >= least)
-    place = np.full(len(sizes) + 1, len(codes), dtype=np.int64)  # -1 is the last
+    place = np.full(len(sizes) + 1, len(codes), dtype=np.int64)
     place[codes] = np.arange(len(codes))
+    place[-1] = len(codes) + 1  # -1, nobody, is the last
     voter = place[votes.voter]
     order = np.argsort(voter, kind="stable")
-    return Log(
+    whose = votes.voter[order].astype(np.int64)
+    nobody = whose < 0
+    whose[nobody] = len(sizes) + np.arange(nobody.sum())
+    log = Log(
         len(votes.models),
         votes.first[order].astype(np.int64),
         votes.second[order].astype(np.int64),
@@ -133,7 +148,25 @@ def log_of(votes: Votes, least: int) -> tuple[Log, Codes]:
         voter[order],
         len(codes),
         order,
-    ), codes
+        whose,
+    )
+    return replace(log, rest=not _enough(log)), codes
+
+
+def _enough(log: Log) -> bool:
+    """Returns whether judged voters' votes alone rank all models that all votes rank."""
+    some, every = (
+        components(_wins(totals_of(log, log.outcome, keep)))
+        for keep in (np.arange(len(log.voter)) < log.judged, None)
+    )
+    ranked = every == np.bincount(every).argmax()
+    return log.judged == len(log.voter) or bool((some[ranked] == some[ranked][0]).all())
+
+
+def _wins(totals: Doubles) -> Doubles:
+    """Returns (M, M) votes for row over column, ties on both sides."""
+    win, loss, tie = np.moveaxis(totals, -1, 0)
+    return np.asarray(win + loss.T + tie + tie.T)
 
 
 def totals_of(log: Log, outcome: Outcomes, keep: Flags | None = None) -> Doubles:
@@ -215,9 +248,8 @@ def leave_out(log: Log, outcome: Outcomes, fitted: Honest, trusted: Flags) -> Do
     g[:, :M] = plus.reshape(V, M)
     g[:, M] = np.bincount(voter, weights=here, minlength=V)
     g[:, M + 1] = np.bincount(voter, weights=bent[code], minlength=V)
-    sizes = log.sizes()
-    inside = len(outcome) - sizes[~trusted].sum()
-    left = 1 - np.minimum(sizes / max(inside, 1), 0.9)
+    inside = int(log.inside(trusted).sum())
+    left = 1 - np.minimum(log.sizes() / max(inside, 1), 0.9)
     change = -np.linalg.solve(fitted.hessian, g.T).T / left[:, None]
     return np.where(trusted[:, None], change, 0.0)
 

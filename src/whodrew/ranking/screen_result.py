@@ -14,6 +14,7 @@ from whodrew.ranking.result import Bounded, Ranking
 from whodrew.ranking.screen_model import Codes, Flags
 
 if TYPE_CHECKING:
+    from whodrew.ranking.screen_pools import Pool
     from whodrew.ranking.screen_roc import Power
 
 SCHEMA: Final = "whodrew.screen/1"
@@ -57,6 +58,7 @@ class Suspect:
         reasons: ``votes``, ``ring``, ``battles``, ``rate``, ``dwell``, ``regular``.
         ring: place in ``rings``, or ``None``.
         excluded: whether the screen leaves its votes out, or would.
+        certain: whether its votes alone are beyond 1 % for the whole crowd (Holm 1979).
         beside: p-values of its battles and times, those that could be had.
     """
 
@@ -73,6 +75,7 @@ class Suspect:
     reasons: tuple[str, ...]
     ring: int | None
     excluded: bool
+    certain: bool
     beside: Mapping[str, float]
 
     def to_dict(self) -> dict[str, Any]:
@@ -83,6 +86,7 @@ class Suspect:
             "excluded": self.excluded,
             "reasons": list(self.reasons),
             "p_value": self.p_value,
+            "beyond_holm": self.certain,
             "log_likelihood_ratio": self.ratio,
             "target": self.target,
             "direction": "for" if self.up else "against",
@@ -141,7 +145,7 @@ class Screen:
         judged: of these, with votes enough.
         least_votes: that a voter needs to be judged.
         unnamed: votes without a voter: kept, judged by nobody.
-        by: what excludes: ``votes``, ``rings``, ``battles``, ``times``.
+        by: what excludes: ``votes``, ``rings``, ``battles``, ``times``, ``pools``.
         asked: the false-exclusion rate asked for.
         threshold: p-value at or below which a voter is excluded by its votes.
         rounds: simulated logs that set p-values.
@@ -153,6 +157,7 @@ class Screen:
         excluded_voters: excluded, or that would be.
         excluded_votes: theirs.
         suspects: the most certain first.
+        pools: votes that no voter can be judged by.
         rings: the most certain first; empty where none were looked for.
         odd_battles: voters whose battles are far out.
         times: what was seen of times, or ``None``.
@@ -161,6 +166,7 @@ class Screen:
         before: the ranking by all votes, or ``None``.
         after: the ranking by the kept ones.
         after_reason: why there is none.
+        without_found: where it refused, the ranks that would change without those found.
         power: share of simulated attackers caught, where asked.
         skipped: reason to number of rows that could not be read.
         bad: the first of them.
@@ -188,6 +194,7 @@ class Screen:
     excluded_voters: int
     excluded_votes: int
     suspects: tuple[Suspect, ...]
+    pools: tuple[Pool, ...]
     rings: tuple[NamedRing, ...]
     odd_battles: int
     times: Mapping[str, Any] | None
@@ -196,6 +203,7 @@ class Screen:
     before: Ranking | None
     after: Ranking | None
     after_reason: str | None
+    without_found: list[dict[str, Any]] | None
     power: Power | None
     skipped: Mapping[str, int]
     bad: tuple[Any, ...]
@@ -217,18 +225,7 @@ class Screen:
         """Returns the models whose rank changes, in the order of the ranking before."""
         if self.before is None or self.after is None:
             return []
-        later = {one.model: one.rank.value for one in self.after.leaderboard}
-        found = []
-        for one in self.before.leaderboard:
-            now, then = one.rank.value, later.get(one.model)
-            if now != then:
-                entry: dict[str, Any] = {"model": one.model}
-                for name, rank in (("before", now), ("after", then)):
-                    entry[name] = None if rank is None else int(rank)
-                    if rank is None:
-                        entry[f"{name}_reason"] = "no score there"
-                found.append(entry)
-        return found
+        return changes_of(self.before, self.after)
 
     def to_table(self) -> pa.Table:
         """Returns one row a judged voter: votes, p-value, target, times, and the decision."""
@@ -272,6 +269,7 @@ class Screen:
                 "votes_share": self.excluded_votes / max(self.votes, 1),
             },
             "suspects": [one.to_dict() for one in self.suspects],
+            "pools": [one.to_dict() for one in self.pools],
             "rings": [one.to_dict() for one in self.rings] if looked else None,
             "odd_battles": self.odd_battles,
             "times": None if self.times is None else dict(self.times),
@@ -279,6 +277,7 @@ class Screen:
             "before": _board(self.before),
             "after": _board(self.after),
             "changes": self.changes(),
+            "without_found": self.without_found,
             "power": None if self.power is None else self.power.to_dict(),
         }
         if self.refused:
@@ -294,9 +293,28 @@ class Screen:
             values["before_reason"] = "not asked for"
         if self.after is None:
             values["after_reason"] = self.after_reason or "not asked for"
+        if self.without_found is None:
+            why = "it acted: see changes" if self.refused is None else "no ranking without them"
+            values["without_found_reason"] = why
         if self.power is None:
             values["power_reason"] = "not asked for: --power"
         return values | {"seed": self.seed, "notes": list(self.notes)}
+
+
+def changes_of(before: Ranking, after: Ranking) -> list[dict[str, Any]]:
+    """Returns the models whose rank changes, JSON-ready, in the order of the ranking before."""
+    later = {one.model: one.rank.value for one in after.leaderboard}
+    found = []
+    for one in before.leaderboard:
+        now, then = one.rank.value, later.get(one.model)
+        if now != then:
+            entry: dict[str, Any] = {"model": one.model}
+            for name, rank in (("before", now), ("after", then)):
+                entry[name] = None if rank is None else int(rank)
+                if rank is None:
+                    entry[f"{name}_reason"] = "no score there"
+            found.append(entry)
+    return found
 
 
 def _board(ranking: Ranking | None) -> list[dict[str, Any]] | None:

@@ -17,8 +17,9 @@ from whodrew.ranking.behaviour import ABSTAIN, AS_HONEST, Belief, cast, draw, ho
 from whodrew.ranking.columns import Doubles
 from whodrew.ranking.confusion import of_accuracy
 from whodrew.ranking.result import Bounded
-from whodrew.ranking.screen_model import Honest, Log, draw_outcomes, totals_of, vote_chances
+from whodrew.ranking.screen_model import Honest, Log, totals_of, vote_chances
 from whodrew.ranking.screen_result import share_of
+from whodrew.ranking.screen_tastes import draw_votes, tastes_of
 from whodrew.ranking.screen_votes import null_of, ratios
 from whodrew.ranking.voters import Aim
 from whodrew.ranking.voters_rigging import TargetOnly
@@ -116,6 +117,7 @@ def power_in(
     counts: Sequence[int] = COUNTS,
     accuracy: float = 1.0,
     attackers: int = 300,
+    taste: float = 0.0,
 ) -> Power:
     """Returns the share of attackers caught in a log's battles, by kind and number of votes.
 
@@ -127,11 +129,12 @@ def power_in(
         counts: votes of an attacker.
         accuracy: with which an attacker names the model of an image, errors uniform.
         attackers: simulated for each figure.
+        taste: standard deviation of honest voters' tastes, log odds.
     """
     battle = totals_of(log, log.outcome).sum(axis=-1)
     np.fill_diagonal(battle, 0.0)
     battle /= battle.sum()
-    scene = Scene(fitted, battle, accuracy, _targets(fitted, battle), attackers, seed)
+    scene = Scene(fitted, battle, accuracy, _targets(fitted, battle), attackers, seed, taste)
     found = []
     for votes in counts:
         naive = scene.gain("target", 1.0)
@@ -177,6 +180,7 @@ class Scene:
     targets: tuple[int, ...]
     attackers: int
     seed: int
+    taste: float = 0.0
 
     def kernel(self, target: int, battles: str, share: float) -> Doubles:
         """Returns (M, M, 4) how an attacker votes.
@@ -227,7 +231,8 @@ class Scene:
         def look(said: Any) -> Doubles:
             return ratios(log, said, vote_chances(log, said, self.fitted, still)).ratio
 
-        drawn = [look(draw_outcomes(log, self.fitted, rng)) for _ in range(_ROUNDS)]
+        own = tastes_of(log, self.taste)
+        drawn = [look(draw_votes(log, self.fitted, rng, own)) for _ in range(_ROUNDS)]
         return null_of(np.array(drawn), log.sizes()).p_values(look(log.outcome))
 
     def curve(

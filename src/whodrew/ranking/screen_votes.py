@@ -22,12 +22,12 @@ from whodrew.ranking.screen_model import (
     Honest,
     Log,
     Outcomes,
-    draw_outcomes,
     fit_honest,
     leave_out,
     totals_of,
     vote_chances,
 )
+from whodrew.ranking.screen_tastes import Tastes, draw_votes
 
 #: Shares of favouring votes that are looked at.
 SHARES: Final = (0.1, 0.3, 0.6, 0.95)
@@ -103,9 +103,8 @@ def judge(
 
 
 def fit_trusted(log: Log, outcome: Outcomes, trusted: Flags, start: Honest | None = None) -> Honest:
-    """Fits the votes of trusted voters, and those of voters that are not looked at."""
-    keep = None if trusted.all() else np.r_[trusted, True][log.voter]
-    return fit_honest(totals_of(log, outcome, keep), start)
+    """Fits the votes of trusted voters; of others only where ``log.rest`` says so."""
+    return fit_honest(totals_of(log, outcome, log.inside(trusted)), start)
 
 
 @dataclass(frozen=True)
@@ -152,13 +151,18 @@ class Null:
 
 
 def simulated(
-    log: Log, fitted: Honest, trusted: Flags, rounds: int, seed: tuple[int, ...]
-) -> Iterator[tuple[Outcomes, Ratios]]:
-    """Yields honest logs of the same battles and what voters come to, each fitted anew."""
+    log: Log,
+    fitted: Honest,
+    trusted: Flags,
+    rounds: int,
+    seed: tuple[int, ...],
+    tastes: Tastes | None = None,
+) -> Iterator[tuple[Outcomes, Ratios, Honest]]:
+    """Yields honest logs of the same battles, what voters come to, and the fit of each."""
     rng = np.random.default_rng(seed)
     for _ in range(rounds):
-        outcome = draw_outcomes(log, fitted, rng)
-        yield outcome, judge(log, outcome, trusted, fitted)[0]
+        outcome = draw_votes(log, fitted, rng, tastes)
+        yield outcome, *judge(log, outcome, trusted, fitted)
 
 
 def null_of(drawn: Doubles, sizes: Codes) -> Null:

@@ -56,6 +56,9 @@ def render(context: Context) -> Markup:
         hidden=max(0, len(suspects) - MAX_ROWS),
         rings=[_ring(as_map(one)) for one in as_list(screen.get("rings"))[:MAX_ROWS]],
         changes=[as_map(one) for one in as_list(screen.get("changes"))[:MAX_ROWS]],
+        without_found=[as_map(one) for one in as_list(screen.get("without_found"))[:MAX_ROWS]],
+        pools=[_pool(as_map(one)) for one in as_list(screen.get("pools"))],
+        unstated=clip(as_map(screen.get("false_exclusion")).get("value_reason") or "", 400),
     )
 
 
@@ -72,6 +75,18 @@ def _suspect(raw: Mapping[str, Any]) -> dict[str, Any]:
         "favoured": raw.get("favouring_votes"),
         "expected": number(raw.get("favouring_votes_expected")),
         "reasons": [REASONS.get(str(one), str(one)) for one in as_list(raw.get("reasons"))],
+    }
+
+
+def _pool(raw: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "whose": "nobody" if raw.get("of") == "nobody" else "voters with too few to be judged",
+        "votes": raw.get("votes"),
+        "differs": raw.get("differs") is True,
+        "target": clip(raw.get("target") or "", 60),
+        "way": "against" if raw.get("direction") == "against" else "for",
+        "p": number(raw.get("p_value")),
+        "changes": [as_map(one) for one in as_list(raw.get("changes_without"))[:MAX_ROWS]],
     }
 
 
