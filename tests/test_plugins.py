@@ -393,6 +393,7 @@ def test_the_package_of_the_documentation_works_as_written(arena: Path, tmp_path
         "pyproject.toml",
         "my_package/encoder.py",
         "my_package/identifier.py",
+        "my_package/strategy.py",
     ]
     (tmp_path / "source" / "my_package").mkdir(parents=True)
     (tmp_path / "source" / "my_package" / "__init__.py").touch()
