@@ -6,15 +6,18 @@ import base64
 import io
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from scipy.cluster.hierarchy import leaves_list, linkage
 
+from whodrew.report import build
 from whodrew.report.answers import PER_CELL, most_confused, pick_images, read_confusion
 from whodrew.report.charts import HEIGHT, WIDTH, line_chart
 from whodrew.report.dendrogram import layout, leaf_order, nice_step
@@ -226,3 +229,14 @@ def test_no_more_thumbnails_than_can_be_decoded() -> None:
     tiny = Image.new("RGB", (4, 4))
     wanted = [Wanted(str(i), "x") for i in range(MAX_THUMBS + 100)]
     assert len(make_thumbs(wanted, lambda _: tiny.copy(), 10**8)) == MAX_THUMBS
+
+
+def test_of_a_very_long_table_the_first_groups_of_rows_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = pa.table({"row": range(100)})
+    pq.write_table(table, tmp_path / "long.parquet", row_group_size=10)
+    read = build._reader(tmp_path)
+    assert read("long.parquet").equals(table)
+    monkeypatch.setattr(build, "MOST_ROWS", 25)
+    assert read("long.parquet").equals(table.slice(0, 30))

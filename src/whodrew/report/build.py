@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -29,6 +29,8 @@ MAX_BYTES = 12_000_000
 _DETAIL_BYTES = 4_000_000
 #: Rows of figures by model, over all attacks with details.
 _MODEL_ROWS = 4000
+#: Rows of a table that are looked at for pictures, and the rest of the group of rows.
+MOST_ROWS: Final = 1_000_000
 _SCRIPTS = ("report.js", "confusion.js")
 #: Markup around one thumbnail in a strip, and its place in the lists of cells.
 _BYTES_A_PICTURE = 330
@@ -123,11 +125,25 @@ def _reader(folder: Path) -> Tables:
         if not path.is_file():
             raise FileNotFoundError(path)
         try:
-            return pq.read_table(path)
+            return _first_rows(path)
         except pa.ArrowException as error:
             raise InputError(f"{path} is no readable Parquet file: {error}") from error
 
     return read
+
+
+def _first_rows(path: Path) -> pa.Table:
+    """Reads a table, or of a very long one the first groups of rows: whole prompts of images.
+
+    The page shows some hundred pictures, for which ten million rows need not be held.
+    """
+    with pq.ParquetFile(path) as file:
+        rows = 0
+        for number in range(file.num_row_groups):
+            rows += file.metadata.row_group(number).num_rows
+            if rows >= MOST_ROWS:
+                return file.read_row_groups(range(number + 1))
+        return file.read()
 
 
 def _plan(context: Context) -> None:
