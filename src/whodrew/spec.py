@@ -23,6 +23,21 @@ def known_fields(factory: Any) -> dict[str, Any]:
     return {one.name: one.default for one in fields(factory) if not one.name.startswith("_")}
 
 
+def spelled(name: str, made: Any) -> str:
+    """Returns the SPEC of what was built: its name, and the fields that differ from their default.
+
+    Fields that start with ``_`` are no part of it.
+    """
+    given = []
+    for key, default in known_fields(made).items():
+        value = getattr(made, key)
+        if value == default:
+            continue
+        text = repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
+        given.append(f"{key}={text}")
+    return f"{name}({','.join(given)})" if given else name
+
+
 def build(spec: str, registry: Registry[Callable[..., Any]], how: str) -> tuple[Any, ...]:
     """Builds what a SPEC names, in the order written.
 

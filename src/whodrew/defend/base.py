@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -127,18 +127,3 @@ class Learns(Protocol):
     def with_state(self, state: State) -> Stage:
         """Returns the stage as ``fit`` left it when ``state`` was taken."""
         ...
-
-
-def spelled(stage: Stage) -> str:
-    """Returns the SPEC of one stage: its name, and the fields that differ from their default.
-
-    Fields that start with ``_`` are no part of it.
-    """
-    given = []
-    for one in fields(stage):  # type: ignore[arg-type]
-        value = getattr(stage, one.name)
-        if one.name.startswith("_") or value == one.default:
-            continue
-        text = repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
-        given.append(f"{one.name}={text}")
-    return f"{stage.name}({','.join(given)})" if given else stage.name

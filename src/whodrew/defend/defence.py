@@ -12,11 +12,12 @@ from typing import Any, Final
 import numpy as np
 
 from whodrew.arena import Limits, decode
-from whodrew.defend.base import Example, Learns, Secret, Shown, Stage, spelled
+from whodrew.defend.base import Example, Learns, Secret, Shown, Stage
 from whodrew.defend.picture import Picture
 from whodrew.defend.served import Served
 from whodrew.defend.spec import parse_stages
 from whodrew.errors import InputError, UsageError
+from whodrew.spec import spelled
 
 PROFILE: Final = "whodrew.profile/1"
 
@@ -54,7 +55,7 @@ class Defence:
     @property
     def spec(self) -> str:
         """The SPEC, one spelling for each defence."""
-        return "+".join(spelled(stage) for stage in self.stages)
+        return "+".join(spelled(stage.name, stage) for stage in self.stages)
 
     @property
     def budget(self) -> dict[str, dict[str, float | int | str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 import numpy as np
@@ -12,7 +12,7 @@ from whodrew.errors import UsageError, WhodrewError
 from whodrew.ranking.behaviour import Belief
 from whodrew.ranking.columns import Doubles
 from whodrew.registry import Entry, Listed, Registry
-from whodrew.spec import build
+from whodrew.spec import build, spelled
 
 _HOW: Final = "write it as abstain(threshold=0.9)"
 _CLOSE: Final = 1e-6
@@ -96,14 +96,7 @@ def spell(spec: str) -> str:
     Raises:
         UsageError: as ``parse_strategy``.
     """
-    made = parse_strategy(spec)
-    name = spec.partition("(")[0].strip()
-    given = [
-        f"{one.name}={getattr(made, one.name)}"
-        for one in fields(made)  # type: ignore[arg-type]
-        if not one.name.startswith("_") and getattr(made, one.name) != one.default
-    ]
-    return f"{name}({','.join(given)})" if given else name
+    return spelled(spec.partition("(")[0].strip(), parse_strategy(spec))
 
 
 def kernel_of(spec: str, belief: Belief, aim: Aim) -> Doubles:
