@@ -19,10 +19,10 @@ from whodrew.ranking.screen_decide import Told, Verdict, fresh_rate, judged
 from whodrew.ranking.screen_evidence import (
     Evidence,
     crowd_of,
+    leaning_of,
     suspects_of,
     table_of,
     times_dict,
-    towards,
 )
 from whodrew.ranking.screen_model import Codes, Flags, Log, log_of
 from whodrew.ranking.screen_pools import FEW, Pool, Pools, members, pools_of
@@ -159,7 +159,6 @@ def screen(  # noqa: PLR0913 - one argument an option of the command
         unnamed=int((~known).sum()),
         by=by,
         asked=false_exclusion,
-        threshold=false_exclusion,
         rounds=rounds,
         false_exclusion=rate,
         fresh_logs=fresh,
@@ -305,12 +304,9 @@ def _pools(
     """Returns what is known of the votes of those who are not judged."""
     assert verdict.pools is not None
     assert votes.voter is not None
-    seen, chances, rows = verdict.pools, verdict.fitted.chances(), pools.log.voter
+    seen, chances = verdict.pools, verdict.fitted.chances()
     made = []
     for at, name in enumerate(pools.names):
-        target, up = int(seen.found.target[at]), bool(seen.found.up[at])
-        span = slice(*np.searchsorted(rows, [at, at + 1]).tolist())
-        battles, favoured, expected = towards(pools.log, span, chances, target, up)
         mine, differs = members(log, pools, at), bool(seen.differs[at])
         changes = None
         if differs:
@@ -323,13 +319,7 @@ def _pools(
                 voters=len(np.unique(votes.voter[mine])) if name == FEW else 0,
                 votes=len(mine),
                 p_value=float(seen.p_values[at]),
-                ratio=float(seen.found.ratio[at]),
-                target=votes.models[target],
-                up=up,
-                share=float(seen.found.share[at]),
-                battles=battles,
-                favoured=favoured,
-                expected=expected,
+                **leaning_of(pools.log, at, seen.found, chances, votes.models),
                 differs=differs,
                 excluded=differs and excludes,
                 changes=changes,

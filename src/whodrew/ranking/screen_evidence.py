@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -74,14 +74,10 @@ def suspects_of(known: Evidence) -> tuple[Suspect, ...]:
     for flags in known.flags.values():
         against |= flags
     certain = far_out(known.p_values, CERTAIN)
-    sizes, start = known.log.sizes(), np.searchsorted(known.log.voter, np.arange(known.log.voters))
-    chances = known.fitted.chances()
+    sizes, chances = known.log.sizes(), known.fitted.chances()
     found = []
     order = np.lexsort((-known.found.ratio, known.p_values, ~known.out))
     for at in order[against[order]].tolist():
-        rows = slice(int(start[at]), int(start[at] + sizes[at]))
-        target, up = int(known.found.target[at]), bool(known.found.up[at])
-        battles, favoured, expected = towards(known.log, rows, chances, target, up)
         reasons = (
             *(("votes",) if known.by_votes[at] else ()),
             *(("ring",) if ring[at] >= 0 else ()),
@@ -93,13 +89,7 @@ def suspects_of(known: Evidence) -> tuple[Suspect, ...]:
                 voter=known.votes.voters[known.codes[at]],
                 votes=int(sizes[at]),
                 p_value=float(known.p_values[at]),
-                ratio=float(known.found.ratio[at]),
-                target=known.votes.models[target],
-                up=up,
-                share=float(known.found.share[at]),
-                battles=battles,
-                favoured=favoured,
-                expected=expected,
+                **leaning_of(known.log, at, known.found, chances, known.votes.models),
                 reasons=reasons,
                 ring=None if ring[at] < 0 else int(ring[at]),
                 excluded=bool(known.out[at]),
@@ -110,19 +100,24 @@ def suspects_of(known: Evidence) -> tuple[Suspect, ...]:
     return tuple(found)
 
 
-def towards(
-    log: Log, rows: slice, chances: Doubles, target: int, up: bool
-) -> tuple[int, int, float]:
-    """Returns battles with the target, votes for it (or its rivals), and how many are honest."""
+def leaning_of(
+    log: Log, voter: int, found: Ratios, chances: Doubles, models: Sequence[str]
+) -> dict[str, Any]:
+    """Returns the fields of ``Leaning`` of one voter (or pool) of a log."""
+    rows = slice(*np.searchsorted(log.voter, [voter, voter + 1]).tolist())
     first, second, said = log.first[rows], log.second[rows], log.outcome[rows]
+    target, up = int(found.target[voter]), bool(found.up[voter])
     there = (first == target) | (second == target)
     wanted = np.where((first == target) == up, 0, 1)
-    expected = chances[first, second, wanted]
-    return (
-        int(there.sum()),
-        int((said[there] == wanted[there]).sum()),
-        float(expected[there].sum()),
-    )
+    return {
+        "ratio": float(found.ratio[voter]),
+        "target": models[target],
+        "up": up,
+        "share": float(found.share[voter]),
+        "battles": int(there.sum()),
+        "favoured": int((said[there] == wanted[there]).sum()),
+        "expected": float(chances[first, second, wanted][there].sum()),
+    }
 
 
 def crowd_of(

@@ -15,6 +15,7 @@ import numpy as np
 
 from whodrew.ranking.columns import Doubles
 from whodrew.ranking.screen_model import Codes, Flags, Honest, Log, Outcomes, vote_chances
+from whodrew.ranking.screen_result import Leaning
 from whodrew.ranking.screen_votes import Ratios, ratios
 
 FEW: Final = "too_few_votes"
@@ -93,21 +94,14 @@ def _p_value(drawn: Doubles, x: float) -> float:
 
 
 @dataclass(frozen=True)
-class Pool:
-    """What is known of a pool.
+class Pool(Leaning):
+    """What is known of a pool, and which way its votes lean.
 
     Attributes:
         kind: ``too_few_votes`` or ``nobody``.
         voters: named in it.
         votes: in it.
         p_value: of its votes, as if one voter had cast them.
-        ratio: log-likelihood ratio at its maximum.
-        target: the model there.
-        up: whether votes are for it; else against it.
-        share: λ there.
-        battles: with the target.
-        favoured: votes for the target (or for its rivals, where against).
-        expected: of such votes, honestly.
         differs: whether it is beyond 1 %, of all pools together.
         excluded: whether its votes are left out, or would be.
         changes: ranks that change where its votes alone are left out; ``None`` unless it
@@ -118,13 +112,6 @@ class Pool:
     voters: int
     votes: int
     p_value: float
-    ratio: float
-    target: str
-    up: bool
-    share: float
-    battles: int
-    favoured: int
-    expected: float
     differs: bool
     excluded: bool
     changes: list[dict[str, Any]] | None
@@ -157,13 +144,7 @@ class Pool:
             "voters": self.voters,
             "votes": self.votes,
             "p_value": self.p_value,
-            "log_likelihood_ratio": self.ratio,
-            "target": self.target,
-            "direction": "for" if self.up else "against",
-            "share": self.share,
-            "battles_with_target": self.battles,
-            "favouring_votes": self.favoured,
-            "favouring_votes_expected": self.expected,
+            **self.leaning(),
             "differs": self.differs,
             "excluded": self.excluded,
             "changes_without": self.changes,

@@ -41,13 +41,10 @@ def share_of(hits: Codes, trials: int) -> Bounded:
 
 
 @dataclass(frozen=True)
-class Suspect:
-    """A voter that something speaks against.
+class Leaning:
+    """Which way votes lean most, against the honest ranking.
 
     Attributes:
-        voter: its name.
-        votes: it cast.
-        p_value: of its votes, corrected for all targets, directions and shares.
         ratio: log-likelihood ratio at its maximum.
         target: the model there.
         up: whether votes are for it; else against it.
@@ -55,6 +52,37 @@ class Suspect:
         battles: with the target.
         favoured: votes for the target (or for its rivals, where against).
         expected: of such votes, honestly.
+    """
+
+    ratio: float
+    target: str
+    up: bool
+    share: float
+    battles: int
+    favoured: int
+    expected: float
+
+    def leaning(self) -> dict[str, Any]:
+        """Returns JSON-ready values."""
+        return {
+            "log_likelihood_ratio": self.ratio,
+            "target": self.target,
+            "direction": "for" if self.up else "against",
+            "share": self.share,
+            "battles_with_target": self.battles,
+            "favouring_votes": self.favoured,
+            "favouring_votes_expected": self.expected,
+        }
+
+
+@dataclass(frozen=True)
+class Suspect(Leaning):
+    """A voter that something speaks against, and which way its votes lean.
+
+    Attributes:
+        voter: its name.
+        votes: it cast.
+        p_value: of its votes, corrected for all targets, directions and shares.
         reasons: ``votes``, ``ring``, ``battles``, ``rate``, ``dwell``, ``regular``.
         ring: place in ``rings``, or ``None``.
         excluded: whether the screen leaves its votes out, or would.
@@ -65,13 +93,6 @@ class Suspect:
     voter: str
     votes: int
     p_value: float
-    ratio: float
-    target: str
-    up: bool
-    share: float
-    battles: int
-    favoured: int
-    expected: float
     reasons: tuple[str, ...]
     ring: int | None
     excluded: bool
@@ -87,13 +108,7 @@ class Suspect:
             "reasons": list(self.reasons),
             "p_value": self.p_value,
             "beyond_holm": self.certain,
-            "log_likelihood_ratio": self.ratio,
-            "target": self.target,
-            "direction": "for" if self.up else "against",
-            "share": self.share,
-            "battles_with_target": self.battles,
-            "favouring_votes": self.favoured,
-            "favouring_votes_expected": self.expected,
+            **self.leaning(),
             "ring": self.ring,
         }
         if self.ring is None:
@@ -146,8 +161,7 @@ class Screen:
         least_votes: that a voter needs to be judged.
         unnamed: votes without a voter: kept, judged by nobody.
         by: what excludes: ``votes``, ``rings``, ``battles``, ``times``, ``pools``.
-        asked: the false-exclusion rate asked for.
-        threshold: p-value at or below which a voter is excluded by its votes.
+        asked: the false-exclusion rate asked for, the p-value at which votes exclude.
         rounds: simulated logs that set p-values.
         false_exclusion: share of honest judged voters excluded, in simulated logs that set
             nothing.
@@ -185,7 +199,6 @@ class Screen:
     unnamed: int
     by: tuple[str, ...]
     asked: float
-    threshold: float
     rounds: int
     false_exclusion: Bounded
     fresh_logs: int
@@ -259,7 +272,7 @@ class Screen:
             "bad": [one.to_dict() for one in self.bad],
             "by": list(self.by),
             "false_exclusion": rate,
-            "threshold": {"p_value": self.threshold, "simulated_logs": self.rounds},
+            "threshold": {"p_value": self.asked, "simulated_logs": self.rounds},
             "most_excluded": self.most_excluded,
             "acted": self.refused is None,
             "found": {
