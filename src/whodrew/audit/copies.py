@@ -171,12 +171,10 @@ def _aligned(
     filled = number >= 0
     distinct, first = np.unique(number[filled], return_index=True)
     distinct = distinct[np.argsort(first)]
-    rank = np.empty(len(reading), dtype=np.int64)
-    rank[distinct] = np.arange(len(distinct))
     target = np.full(len(reading), SKIP, dtype=np.int64)
-    target[distinct] = rank[distinct]
+    target[distinct] = np.arange(len(distinct))
     index = np.empty(len(own), dtype=np.int64)
-    index[filled] = rank[number[filled]]
+    index[filled] = target[number[filled]]
     index[~filled] = len(distinct) + np.arange(int((~filled).sum()))
     made = sink((len(distinct) + int((~filled).sum()), own.shape[1]), there.card.dtype)
     unusable = reading.vectors(target, made, limit=TOO_LARGE)

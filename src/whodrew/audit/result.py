@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import platform
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +14,13 @@ import pyarrow as pa
 from whodrew.audit.votes import VotesResult
 from whodrew.identify.knowledge import Knowledge
 from whodrew.leaks import Leaks
+from whodrew.machine import versions
 from whodrew.measure.container import ContainerFigure
 from whodrew.measure.intervals import Rate
 
 SCHEMA = "whodrew.audit/1"
 LONGEST = 120
+_SOFTWARE = ("whodrew", "numpy", "scipy", "scikit-learn", "pyarrow", "pillow", "numba", "daft")
 
 
 def file_name(*parts: str) -> str:
@@ -184,10 +184,5 @@ class Audit:
 
 def software() -> dict[str, str | None]:
     """Returns the versions that figures depend on."""
-    found: dict[str, str | None] = {"python": platform.python_version()}
-    for name in ("whodrew", "numpy", "scipy", "scikit-learn", "pyarrow", "pillow", "numba", "daft"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = None
-    return found
+    found = versions(_SOFTWARE)
+    return {name: found.get(name) for name in ("python", *_SOFTWARE)}

@@ -148,22 +148,12 @@ def votes_of(
         attacks: the strongest first.
         options: of the audit.
         said: told what is being done, and notes for people.
-
-    Raises:
-        InputError: the log that ``--votes`` names ranks nothing.
     """
     if log.votes is None:
         return VotesResult(None, log.reason, log.failed)
     votes = log.votes
     said("ranking by the votes")
-    try:
-        ranking = rank(votes, seed=options.seed)
-    except InputError as error:
-        if options.votes is not None:
-            raise
-        reason = f"the votes beside the images are not used: {error}"
-        said(reason)
-        return VotesResult(None, reason, failed=True)
+    ranking = rank(votes, seed=options.seed)
     for note in ranking.notes:
         said(f"votes: {note}")
     known = set(models)
