@@ -313,6 +313,29 @@ def test_an_interrupt_ends_with_130(tmp_path: Path) -> None:
     assert (out, err) == ("", "error: interrupted\n")
 
 
+def test_further_interrupts_change_nothing() -> None:
+    code = (
+        "import time, whodrew.audit.listing as listing, whodrew.cli as cli\n"
+        "listing.encoders = lambda *_, **__: print('began', flush=True) or time.sleep(60)\n"
+        "cli.main()\n"
+    )
+    running = subprocess.Popen(
+        [sys.executable, "-c", code, "encoders"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert running.stdout is not None
+    assert running.stderr is not None
+    assert running.stdout.readline() == "began\n"
+    running.send_signal(signal.SIGINT)
+    assert running.stderr.readline() == "error: interrupted\n"
+    while running.poll() is None:
+        running.send_signal(signal.SIGINT)
+        time.sleep(0.001)
+    assert (running.returncode, running.stderr.read()) == (130, "")
+
+
 def test_an_interrupt_in_process(whodrew: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt

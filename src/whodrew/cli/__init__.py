@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import Annotated, Any
 
@@ -61,6 +62,9 @@ def main(arguments: list[str] | None = None) -> None:
     except WhodrewError as error:
         code = _fail(str(error), error.exit_code)
     except (typer.Abort, KeyboardInterrupt):
+        if arguments is None:
+            # the process is ours: a second interrupt while it ends would change its status
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
         code = _fail("interrupted", 130)
     except TyperException as error:
         context: Any = getattr(error, "ctx", None)
