@@ -173,7 +173,7 @@ def test_the_record_says_all_but_the_secret(arena: Path, tmp_path: Path) -> None
 def test_a_record_is_the_result(arena: Path, tmp_path: Path) -> None:
     found = run(arena, tmp_path / "out").to_dict()
     record = json.loads((tmp_path / "out" / "defence.json").read_text())
-    for name in ("arena", "out", "dry_run"):
+    for name in ("arena", "out", "dry_run", "secret_file"):
         del found[name]
     assert {name: record[name] for name in found} == found
 
@@ -259,7 +259,7 @@ def test_odd_labels_and_anonymous_images_go_round(tmp_path: Path) -> None:
     assert labels(read_arena(done.arena)) == labels(read_arena(source))
     outside = {one for one in tmp_path.rglob("*") if one.is_file()}
     assert outside - {one for one in out.rglob("*") if one.is_file()} == {
-        source, *(tmp_path / "raw").iterdir()
+        source, out.with_name("out.secret.txt"), *(tmp_path / "raw").iterdir()
     }  # fmt: skip
     for path in done.table["path"].to_pylist():
         assert len(Path(path).parts) == 3
@@ -380,12 +380,13 @@ def test_a_secret_is_made_and_kept_and_used_again(
     out = tmp_path / "out"
     ran = whodrew_("defend", arena, "--defence", SPEC, "--out", out, "--json", "-")
     assert ran.code == 0
-    kept = out / "secret.txt"
+    kept = tmp_path / "out.secret.txt"
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     secret = kept.read_text().strip()
     assert len(secret) > 40
     assert f"a fresh secret is kept in {kept}" in " ".join(ran.err.split())
-    assert ran.json["secret_file"] == "secret.txt"
+    assert ran.json["secret_file"] == "out.secret.txt"
+    assert not (out / "secret.txt").exists()
     for text in (ran.out, ran.err, (out / "defence.json").read_text()):
         assert secret not in text
     assert secret.encode() not in (out / "defended.parquet").read_bytes()
@@ -401,7 +402,7 @@ def test_a_secret_is_made_and_kept_and_used_again(
     )
     # two arenas never share one by chance
     run(arena, tmp_path / "second")
-    assert (tmp_path / "second" / "secret.txt").read_text() != kept.read_text()
+    assert (tmp_path / "second.secret.txt").read_text() != kept.read_text()
 
 
 def test_a_secret_from_the_environment(
@@ -410,7 +411,7 @@ def test_a_secret_from_the_environment(
     monkeypatch.setenv("WHODREW_SECRET", "mine")
     ran = whodrew_("defend", arena, "--defence", SPEC, "--out", tmp_path / "out", "--quiet")
     assert (ran.code, ran.out, ran.err) == (0, "", "")
-    assert not (tmp_path / "out" / "secret.txt").exists()
+    assert not (tmp_path / "out.secret.txt").exists()
     other = run(arena, tmp_path / "other", secret="mine")
     assert other.secret_file is None
     assert files(tmp_path / "out") == files(tmp_path / "other")
@@ -418,7 +419,7 @@ def test_a_secret_from_the_environment(
 
 def test_no_secret_where_nothing_is_drawn(arena: Path, tmp_path: Path) -> None:
     done = run(arena, tmp_path / "out", "canonical(size=32)+blur")
-    assert (done.secret_file, (tmp_path / "out" / "secret.txt").exists()) == (None, False)
+    assert (done.secret_file, (tmp_path / "out.secret.txt").exists()) == (None, False)
     record = json.loads((tmp_path / "out" / "defence.json").read_text())
     assert record["secret_check"] is None
     assert schema_errors("defend-1", record) == []
@@ -426,7 +427,7 @@ def test_no_secret_where_nothing_is_drawn(arena: Path, tmp_path: Path) -> None:
 
 def test_the_default_secret_of_a_defence_is_none(arena: Path, tmp_path: Path) -> None:
     done = whodrew.defend(arena, Defence.parse(SPEC), tmp_path / "out", workers=1)
-    assert done.secret_file == "secret.txt"
+    assert done.secret_file == "out.secret.txt"
     done = whodrew.defend(arena, Defence.parse(SPEC, "mine"), tmp_path / "mine", workers=1)
     assert done.secret_file is None
     run(arena, tmp_path / "text", secret="mine")
@@ -434,8 +435,7 @@ def test_the_default_secret_of_a_defence_is_none(arena: Path, tmp_path: Path) ->
 
 
 def test_an_empty_secret_file_is_no_secret(arena: Path, tmp_path: Path) -> None:
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "secret.txt").write_text("\n")
+    (tmp_path / "out.secret.txt").write_text("\n")
     with pytest.raises(UsageError, match="is empty"):
         run(arena, tmp_path / "out")
 

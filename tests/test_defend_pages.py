@@ -58,7 +58,7 @@ def test_one_image_as_on_the_page(arena: Path) -> None:
 
 
 def test_the_gateway_of_the_page(arena: Path) -> None:
-    (arena.parent / "secret.txt").write_text("mine\n")
+    (arena.parent / "shown.secret.txt").write_text("mine\n")
     shown = blocks("gateway.md")
     found: dict[str, Any] = {}
     exec(shown[0], found)  # noqa: S102

@@ -12,6 +12,7 @@ import pytest
 
 import whodrew
 from drawn import MODELS, PROMPTS, draw
+from whodrew.defend.ledger import CHANGED
 from whodrew.errors import UsageError
 
 pytest.importorskip("ray", reason="needs the extra ray")
@@ -44,6 +45,7 @@ def test_a_cluster_writes_what_threads_write(tmp_path: Path) -> None:
     names = sorted(str(one.relative_to(here)) for one in here.rglob("*.jpg"))
     assert names == sorted(str(one.relative_to(there)) for one in there.rglob("*.jpg"))
     assert len(names) == 23
+    assert {int((there / name).stat().st_mtime) for name in names} == {CHANGED}
     assert all((here / name).read_bytes() == (there / name).read_bytes() for name in names)
     tables = [pq.read_table(one / "defended.parquet") for one in (here, there)]
     kept = [name for name in tables[0].column_names if name != "milliseconds"]

@@ -19,6 +19,7 @@ import pytest
 import whodrew
 from drawn import pixels, save
 from whodrew.defend.arena_result import Defended
+from whodrew.defend.ledger import CHANGED
 from whodrew.embed.files import locked
 from whodrew.errors import UsageError
 
@@ -95,15 +96,16 @@ def test_killed_again_and_again_it_ends_like_an_undisturbed_run(
         process.communicate(timeout=60)
         if (out / "defence.json").exists():
             assert json.loads((out / "defence.json").read_text())["complete"] is False
-    before = {name: (out / name).stat().st_mtime_ns for name in written(out)}
+    before = {name: (out / name).stat().st_ino for name in written(out)}
     assert before
     process = start(arena, out, 0.0)
     assert process.communicate(timeout=240) == ("", "")
     assert everything(out) == everything(whole)
     assert len(everything(out)) == IMAGES
-    after = {name: (out / name).stat().st_mtime_ns for name in before}
+    after = {name: (out / name).stat().st_ino for name in before}
     changed = [name for name in before if after[name] != before[name]]
     assert len(changed) <= 2  # what each thread had in hand
+    assert {int((out / name).stat().st_mtime) for name in written(out)} == {CHANGED}
     left = {one.name for one in out.iterdir()}
     assert left == {one.name for one in whole.iterdir()}
     rows = [pq.read_table(one / "defended.parquet") for one in (out, whole)]

@@ -346,7 +346,7 @@ def _defended(**more: Any) -> dict[str, Any]:
         "seconds": 0.5,
         "images_per_second": 4.0,
         "profile": "profile.npz",
-        "secret_file": "secret.txt",
+        "secret_file": "shown.secret.txt",
         "sampled": False,
         "table": TABLE.empty_table(),
         "software": software(),
@@ -379,7 +379,7 @@ def test_accepts_what_defend_did(more: dict[str, Any]) -> None:
 def test_accepts_the_record_of_a_folder() -> None:
     assert errors("defend-1", BEGUN) == []
     whole = {**_defended(), **BEGUN, "complete": True}
-    for name in ("arena", "out", "dry_run"):
+    for name in ("arena", "out", "dry_run", "secret_file"):
         del whole[name]
     assert errors("defend-1", whole) == []
     assert errors("defend-1", {**whole, "secret_check": None}) == []

@@ -51,7 +51,7 @@ def defend(
         option(
             "--secret",
             help="Seeds what is random. Others see a command line: rather set the variable. "
-            "One is made and kept in DIR/secret.txt if not given.",
+            "One is made and kept beside DIR, in DIR.secret.txt, if not given.",
             metavar="TEXT",
         ),
     ] = None,

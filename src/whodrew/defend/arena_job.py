@@ -69,7 +69,8 @@ def defend(  # noqa: PLR0913 - the options of the command
     ``OUT/<model>/<prompt_id>/<seed>.<ext>``, with ``prompts.csv`` and ``models.csv``;
     ``defended.parquet``, which has each image's labels, origin and quality, and reads as a
     manifest; ``defence.json``; and ``profile.npz`` where stages learn. Anonymous images lie
-    in a hidden folder, that no reader takes for a model. May be killed at any moment: the
+    in a hidden folder, that no reader takes for a model. All images have one time of change,
+    for the order of writing tells the models. May be killed at any moment: the
     next run with the same defence and secret goes on, and defends again at most what each
     thread had in hand.
 
@@ -78,8 +79,8 @@ def defend(  # noqa: PLR0913 - the options of the command
         defence: a SPEC, or a defence, whose secret is then used.
         out: a new or empty folder, or one that an earlier run began.
         secret: the operator's. Where a stage draws at random and none is given, or a
-            defence has the default one, which everybody knows, one is made and kept in
-            ``OUT/secret.txt``.
+            defence has the default one, which everybody knows, one is made and kept beside
+            ``OUT``, in ``OUT.secret.txt``.
         profile: what stages learnt before; else they learn from this arena.
         draw: 0 is what is served; others are independent of it.
         workers: threads; one a processor where not given.

@@ -17,8 +17,8 @@ from whodrew.defend.arena_result import PROFILE_FILE, RECORD_FILE, SCHEMA, Defen
 from whodrew.defend.base import Learns, Secret
 from whodrew.defend.defence import Defence
 from whodrew.defend.ledger import WORK, Ledger
-from whodrew.defend.secrecy import SECRET_FILE, SecretCheck, kept_secret
-from whodrew.embed.files import TEMPORARY, locked, write_atomically
+from whodrew.defend.secrecy import SecretCheck, kept_secret, refuse_secret_inside
+from whodrew.embed.files import TEMPORARY, locked, sync_folder, write_atomically
 from whodrew.errors import InputError, UsageError
 
 _ANEW: Final = "give another --out, or delete this one"
@@ -32,7 +32,7 @@ class Opened:
         out: the folder.
         defence: with its secret, and fitted where an earlier run had it fitted.
         draw: which draw is written.
-        secret_file: name of the file that keeps the secret, if one does.
+        secret_file: name of the file beside the folder that keeps the secret, if one does.
         check: tells the secret again; ``None`` where none matters.
         ledger: what is there.
     """
@@ -55,8 +55,10 @@ class Opened:
     def complete(self, result: Defended) -> None:
         """Writes the result."""
         values = result.to_dict()
-        for name in ("arena", "out", "dry_run"):  # the folder may be moved
+        # the folder may be moved, and who sees the record need not know where the secret lies
+        for name in ("arena", "out", "dry_run", "secret_file"):
             del values[name]
+        values.pop("secret_file_reason", None)
         self._write(values, complete=True)
 
     def _write(self, values: dict[str, Any], *, complete: bool) -> None:
@@ -102,10 +104,11 @@ def opened_folder(
         said: gets lines for people.
 
     Raises:
-        UsageError: the folder holds something else, is of another defence, secret, draw or
-            profile, or is held by another run.
+        UsageError: the folder holds something else or a secret, is of another defence, secret,
+            draw or profile, or is held by another run; or its secret is gone.
         InputError: it cannot be made, or its record cannot be read.
     """
+    refuse_secret_inside(out)
     try:
         (out / WORK).mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -116,13 +119,16 @@ def opened_folder(
         secret_file = None
         if defence.is_random:
             if secret is None:
-                chosen, new = kept_secret(out)
-                secret_file = SECRET_FILE
+                chosen, file, new = kept_secret(out, anew=check is None)
+                secret_file = file.name
                 if new:
+                    sync_folder(file.parent)
                     said(
-                        f"a fresh secret is kept in {out / SECRET_FILE}: whoever has it can "
-                        "undo the defence; show nobody, and keep it to go on or to serve"
+                        f"a fresh secret is kept in {file}: whoever has it can undo the "
+                        "defence; show nobody, and keep it to go on or to serve"
                     )
+                elif check is None:
+                    said(f"the secret that lies in {file} is taken")
             else:
                 chosen = secret if isinstance(secret, Secret) else Secret.of(secret)
             if check is not None and not check.fits(chosen):
@@ -154,7 +160,7 @@ def _record(out: Path) -> dict[str, Any] | None:
     """Reads what an earlier run noted; ``None`` where the folder is new."""
     file = out / RECORD_FILE
     if not file.is_file():
-        ours = (WORK, SECRET_FILE, PROFILE_FILE)
+        ours = (WORK, PROFILE_FILE)
         others = [one.name for one in out.iterdir() if one.name not in ours]
         others = [name for name in others if not name.endswith(TEMPORARY)]
         if others:

@@ -66,8 +66,8 @@ class Defended:
         seconds: wall time of the run.
         images_per_second: of this run; ``None`` where it wrote none.
         profile: file of what the stages learnt, in ``out``; ``None`` where none learns.
-        secret_file: file the secret is kept in, in ``out``; ``None`` where it was given, or
-            none is needed.
+        secret_file: name of the file that the secret is kept in, beside ``out``; ``None``
+            where it was given, or none is needed.
         sampled: whether this was a dry run.
         table: rows of ``defended.parquet``.
         software: versions.

@@ -200,7 +200,7 @@ def _check_defence(defence: Any) -> None:
     if is_no_secret(defence.secret):
         raise UsageError(
             "the defence has no secret of its own: give Defence.parse(SPEC, secret) the "
-            "operator's, that of secret.txt for one"
+            "operator's, that of OUT.secret.txt for one"
         )
 
 
