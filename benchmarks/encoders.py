@@ -5,7 +5,7 @@ are not. The yardsticks run in the same process, in turns with ours: the library
 a time, and in batches, as its documentation shows, with torch's own threads. ``clip`` is a
 ViT-B/32 with random weights, which take as long as trained ones; ``efficientnet-lite0`` has
 its real ones. The aim is 1.0 of the batched library in float32, and 1.3 in bfloat16 where
-the processor has it.
+the processor has it, or in int8 (``whodrew encoders export --int8``, run by ONNX Runtime).
 
     python benchmarks/encoders.py [--images N] [--repeats N] [--batch N]
 """
@@ -119,6 +119,21 @@ def _encoder(name: str, number: str) -> Any:
     return encoder
 
 
+def _int8(name: str, arena: Path, file: Path) -> tuple[Any, str]:
+    """The encoder exported in int8, and its agreement; or none, and why."""
+    from whodrew.encoders.export import export
+    from whodrew.encoders.registry import get_encoder
+    from whodrew.errors import WhodrewError
+
+    try:
+        done = export(name, file, int8=True, images=arena)
+    except WhodrewError as error:
+        return None, str(error)
+    encoder = get_encoder(done.card.name)
+    encoder.encode([np.zeros((256, 256, 3), np.uint8)] * 4)
+    return encoder, f"cosine to float32 at worst {done.agreement.least:.4f}"
+
+
 def _ours(encoder: Any, arena: Any) -> None:
     from whodrew.embed import embed
 
@@ -156,9 +171,11 @@ def run(images: int = 128, repeats: int = 3, batch: int = 16) -> dict[str, Any]:
     os.environ["WHODREW_DTYPE"] = "auto"
     has_bfloat16 = choose_place(1).number == "bfloat16"
     found: dict[str, Any] = {}
+    agreements: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as given:
         folder = Path(given)
-        arena = read_arena(_corpus(folder))
+        corpus = _corpus(folder)
+        arena = read_arena(corpus)
         arena = arena.take(range(min(images, len(arena))))
         paths = arena.images["path"].to_pylist()
         _random_clip(folder / "clip")
@@ -174,6 +191,11 @@ def run(images: int = 128, repeats: int = 3, batch: int = 16) -> dict[str, Any]:
             }
             if has_bfloat16:
                 works["bfloat16"] = partial(_ours, _encoder(name, "bfloat16"), arena)
+            os.environ["WHODREW_DTYPE"] = "float32"
+            file = folder / f"{title.split(',')[0]}.onnx"
+            quick, agreements[title] = _int8(name, corpus, file)
+            if quick is not None:
+                works["int8"] = partial(_ours, quick, arena)
             by_hand(paths[:2])
             found[title] = _rates(works, len(paths), repeats)
     return {
@@ -182,6 +204,7 @@ def run(images: int = 128, repeats: int = 3, batch: int = 16) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "bfloat16": has_bfloat16,
         "device": "cuda" if torch.cuda.is_available() else "cpu",
+        "int8": agreements,
         "rates": found,
     }
 
@@ -191,18 +214,20 @@ def table(result: dict[str, Any]) -> str:
     head = (
         f"| {result['images']} images, {result['threads']} threads, {result['device']}; images/s "
         f"| library, one at a time | library, batches of {result['batch']} "
-        "| `embed`, float32 | of batched | `embed`, bfloat16 | of batched |"
+        "| `embed`, float32 | of batched | `embed`, bfloat16 | of batched "
+        "| `embed`, int8 | of batched |"
     )
-    lines = [head, "|---|---:|---:|---:|---:|---:|---:|"]
+    lines = [head, "|---" + "|---:" * 8 + "|"]
     for title, rates in result["rates"].items():
         cells = [f"{rates[name]:.1f}" for name in ("single", "batched")]
-        for number in ("float32", "bfloat16"):
+        for number in ("float32", "bfloat16", "int8"):
             if number in rates:
                 ratio = rates[number] / rates["batched"]
                 cells += [f"{rates[number]:.1f}", f"{ratio:.2f}"]
             else:
                 cells += ["", ""]
         lines.append(f"| {title} | " + " | ".join(cells) + " |")
+    lines += [f"\nint8, {title}: {said}." for title, said in result["int8"].items()]
     if not result["bfloat16"]:
         lines.append("\nThis processor has no bfloat16 of its own.")
     return "\n".join(lines)

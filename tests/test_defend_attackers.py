@@ -10,6 +10,7 @@ import pytest
 
 from synthetic import normalised
 from whodrew.defend.attackers import COPIES, ROBUST, Case, Faced, Labels, Vectors, strongest
+from whodrew.identify.assign import assign
 from whodrew.identify.attack import attack
 from whodrew.identify.contrastive import Contrastive
 from whodrew.identify.contrastive_train import Training
@@ -160,6 +161,30 @@ def test_accuracy_is_that_of_a_loop(prompts: Prompts, draws: int, signal: float)
     assert faced.top1.chance == pytest.approx(1 / MODELS)
     assert faced.knowledge["draws"] == draws
     assert faced.knowledge["prompts"] == prompts
+
+
+@pytest.mark.parametrize("way", ["any", "each-once"])
+def test_parts_are_named_by_an_attack_each(way: Any) -> None:
+    """Some prompts by one attack and the rest by another: as counted by hand."""
+    one, known = case(shown=(way,)), labels()
+    attacks = [one.named(vectors(signal=signal), 2) for signal in (0.3, 6.0)]
+    late = np.arange(PROMPTS) >= 2
+    parts = list(zip(attacks, (np.flatnonzero(~late), np.flatnonzero(late)), strict=True))
+    (both,) = one.faced_by_parts("adaptive", parts, "eye", profile="own")
+    right = 0.0
+    for found, asked in parts:
+        answers = found.answers
+        chosen = np.isin(answers.prompt, asked)
+        if way == "any":
+            right += (answers.scores.argmax(axis=1) == answers.model)[chosen].sum()
+        else:
+            together = assign(found.problem, answers)
+            chosen = np.isin(together.prompt, asked)
+            right += (together.answer == together.model)[chosen].sum()
+    assert both.top1.value == pytest.approx(right / len(known))
+    assert (both.knowledge["profile"], both.knowledge["shown"]) == ("own", way)
+    alone = [one.faced("adaptive", found, "eye")[0].top1.value or 0 for found in attacks]
+    assert alone[0] < both.top1.value < alone[1]
 
 
 def test_strong_signals_are_named_and_none_is_not() -> None:

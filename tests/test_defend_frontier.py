@@ -176,7 +176,7 @@ def test_it_is_the_object_of_the_contract(whole: Frontier) -> None:
         assert point["milliseconds_per_image"] > 0
         assert {one["attacker"] for one in point["attackers"]} == ATTACKERS
         assert set(point["strongest"]) >= {"attacker", "encoder", "knowledge", "top1"}
-    reasons = {f"{name}_reason" for name in ("lpips", "low", "high", "ranking")}
+    reasons = {f"{name}_reason" for name in ("lpips", "low", "high", "ranking", "learnt_from")}
     for at, holder, name in nulls(values):
         if name != "defence":
             assert holder.get(f"{name}_reason"), f"{at}.{name}"
@@ -201,6 +201,28 @@ def test_every_attacker_says_what_it_has(whole: Frontier) -> None:
     assert {one.encoder for one in kinds["fused"]} == {"eye+other-eye"}
     # what is not random has one draw, however many are asked for
     assert {one.knowledge["draws"] for one in whole.points[0].attackers} == {0, 1}
+
+
+def test_undefended_images_meet_every_attacker_that_needs_no_defence(whole: Frontier) -> None:
+    def met(faced: Any) -> set[tuple[Any, ...]]:
+        plain = {"adaptive": "undefended", "unseen-encoder": "undefended"}
+        return {
+            (
+                plain.get(one.attacker, one.attacker),
+                one.encoder,
+                one.identifier,
+                *(one.knowledge.get(key) for key in ("prompts", "shown", "purified")),
+            )
+            for one in faced
+            if one.attacker != "unchanged"
+        }
+
+    assert met(whole.undefended) == met(whole.points[1].attackers)
+    assert len(met(whole.undefended)) == len(whole.undefended) == 2 * 2 * (2 + len(PURIFIERS) + 2)
+    for one in whole.undefended:
+        assert one.knowledge["draws"] == 0
+        assert one.knowledge.get("copies", len(PURIFIERS)) == len(PURIFIERS)
+        assert one.top1.value is not None
 
 
 def test_the_strongest_is_the_most_that_any_attacker_names(whole: Frontier) -> None:
@@ -246,9 +268,12 @@ def test_doing_nothing_leaves_what_undefended_images_give(arena: Path) -> None:
     found = run(arena, "resample(factor=1)")
     (point,) = found.points
     for way in ("any", "each-once"):
-        (before,) = figures(found.undefended, shown=way)
+        (before,) = figures(found.undefended, shown=way, attacker="undefended")
         assert figures(point.attackers, shown=way, attacker="adaptive") == [before]
         assert figures(point.attackers, shown=way, attacker="unchanged") == [before]
+        for kind in ("purifying", "contrastive"):
+            wanted = {"shown": way, "attacker": kind}
+            assert figures(point.attackers, **wanted) == figures(found.undefended, **wanted) != []
     assert (point.quality.ssim, point.quality.max_change) == (1.0, 0.0)
     assert point.quality.psnr is None
     assert found.recommendation["defence"] is None
@@ -257,7 +282,7 @@ def test_doing_nothing_leaves_what_undefended_images_give(arena: Path) -> None:
 def test_a_change_that_all_share_blinds_only_who_does_not_know_it(arena: Path) -> None:
     found = run(arena, "negate", shown="any", encoders=("tint",))
     (point,) = found.points
-    (before,) = figures(found.undefended)
+    (before,) = figures(found.undefended, attacker="undefended")
     (adaptive,) = figures(point.attackers, attacker="adaptive")
     (unchanged,) = figures(point.attackers, attacker="unchanged")
     assert before > 0.8
@@ -331,7 +356,8 @@ def test_without_what_an_unseen_encoder_needs(arena: Path) -> None:
 
 def test_several_encoders(arena: Path) -> None:
     found = run(arena, "noise(sigma=5)", encoders=("eye", "other-eye"), shown="any")
-    assert [one.encoder for one in found.undefended] == ["eye", "other-eye"]
+    plain = [one for one in found.undefended if one.attacker == "undefended"]
+    assert [one.encoder for one in plain] == ["eye", "other-eye"]
     kinds = {(one.attacker, one.encoder) for one in found.points[0].attackers}
     assert ("fused", "eye+other-eye") in kinds
     assert ("adaptive", "eye") in kinds
@@ -458,6 +484,7 @@ def test_twins_and_what_cannot_be_read_take_no_part(arena: Path, tmp_path: Path)
         ({"draws": 0}, "--draws 0 is less than 1"),
         ({"fewer": 0}, "--fewer-draws 0 is less than 1"),
         ({"quality": 0}, "--quality-images 0 is less than 1"),
+        ({"folds": 0}, "--folds 0 is less than 1"),
         ({"images": -1}, "--images -1 is less than 0"),
         ({"models": 1}, "--models 1 leaves nothing to tell apart"),
         ({"encoders": ("nobody",)}, "nobody"),

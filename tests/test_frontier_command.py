@@ -40,7 +40,7 @@ def test_it_prints_writes_and_goes_on(whodrew: Shell, arena: Path, tmp_path: Pat
     words = ("frontier", arena, "--defence", SPEC, "--out", out, *QUICK)
     ran = whodrew(*words)
     assert (ran.code, ran.out) == (0, "")
-    told = ("what attackers still name", SPEC, "guessing: 50.0 %", "undefended (eye, shown any)")
+    told = ("what attackers still name", SPEC, "guessing: 50.0 %", "undefended (")
     for words_of in (*told, str(out / "report.html"), str(out / "frontier.json")):
         assert words_of in ran.err
     first = strict_json((out / "frontier.json").read_text())
@@ -89,6 +89,7 @@ REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
     "defence out of range": (("--defence", "noise(sigma=999)"), "noise sigma"),
     "unknown encoder": (("--defence", SPEC, "--encoder", "nobody"), "nobody"),
     "draws": (("--defence", SPEC, "--draws", 0), "--draws 0 is less than 1"),
+    "folds": (("--defence", SPEC, "--folds", 0), "--folds 0 is less than 1"),
     "models": (("--defence", SPEC, "--models", 1), "--models 1"),
     "knowledge": (("--defence", SPEC, "--knowledge", "some"), "knowledge"),
     "scorer": (("--defence", SPEC, "--scorer", "nobody"), "nobody"),

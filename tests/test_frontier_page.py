@@ -26,6 +26,7 @@ from whodrew.report.frontier import (
     best_of,
     build_frontier,
     plot_of,
+    without_defence,
 )
 
 DEFENCES = (
@@ -70,6 +71,7 @@ def point(spec: str, ssim: float | None, top: float | None) -> dict[str, Any]:
         "budget": {},
         "quality": quality,
         "milliseconds_per_image": 31.4,
+        "learnt_from": None,
         "attackers": some,
         "strongest": best,
     }
@@ -183,6 +185,42 @@ def test_everything_is_told() -> None:
     assert "480 of 960 images" in text
 
 
+def test_the_strongest_undefended_is_what_defences_are_held_against() -> None:
+    found = result()
+    found["undefended"] += [
+        faced("purifying", 0.7, draws=0, purified="blur-1"),
+        faced("fused", 0.93, draws=0),
+        faced("contrastive", None),
+    ]
+    plain, plot = plot_of(result()), plot_of(found)
+    assert plain is not None
+    assert plot is not None
+    height = HEIGHT - TOP - BOTTOM
+    assert plain.undefended == pytest.approx(HEIGHT - BOTTOM - 0.86 * height)
+    assert plot.undefended == pytest.approx(HEIGHT - BOTTOM - 0.93 * height)
+    assert {kind: one["top1"]["value"] for kind, one in without_defence(found).items()} == {
+        "unchanged": 0.86, "purifying": 0.7, "fused": 0.93,
+    }  # fmt: skip
+    page = build_frontier(found)
+    row = page[page.index("undefended</th>") :]
+    row = "".join(row[: row.index("</tr>")].split())  # whatever stands before %
+    assert [share in row for share in ("86%", "70%", "93%", "90%")] == [True] * 3 + [False]
+    assert row.count("most") == 1
+    assert "blur-1" in row
+
+
+def test_figures_in_sample_are_marked() -> None:
+    found = result()
+    assert "in-sample" not in build_frontier(found)
+    found["points"][1]["learnt_from"] = "the same images"
+    found["points"][2]["learnt_from"] = "other prompts"
+    page = build_frontier(found)
+    assert page.count("in-sample: learnt from the images it is measured on") == 1
+    marked = page[: page.index("in-sample: learnt")]
+    assert marked.rindex(DEFENCES[1][0]) > marked.rindex(DEFENCES[0][0])
+    assert "learnt without its prompt" in page
+
+
 def test_without_a_measured_point_it_says_so() -> None:
     found = result(("canonical(size=64)", None, 0.5), ("noise", None, None))
     assert plot_of(found) is None
@@ -195,7 +233,7 @@ def test_without_a_measured_point_it_says_so() -> None:
 
 def test_a_defence_that_nobody_attacked() -> None:
     page = build_frontier(result(("a", 0.9, None), ("b", 0.95, 0.5)))
-    assert page.count("<tr>") == 3
+    assert page.count("<tr>") == 4  # with the head and what no defence leaves
 
 
 def test_it_asks_nothing_of_the_network() -> None:
@@ -280,5 +318,5 @@ def test_hostile_names_start_nothing(browser: Any, tmp_path: Path) -> None:
     found = result(*((hostile, 0.9, 0.5) for hostile in HOSTILE))
     path.write_text(build_frontier(found), encoding="utf-8")
     with Visit(browser, path) as visit:
-        assert visit.page.locator("tbody tr").count() == len(HOSTILE)
+        assert visit.page.locator("tbody tr").count() == 1 + len(HOSTILE)
         assert visit.troubles == []

@@ -16,7 +16,7 @@ from synthetic import Array, arena, shuffled_within_prompts
 from whodrew.cli import main
 from whodrew.encoders.base import Scale
 from whodrew.errors import MissingExtraError
-from whodrew.identify.attack import Answers, attack
+from whodrew.identify.attack import Answers, attack, score
 from whodrew.identify.base import Option
 from whodrew.identify.contrastive import Contrastive
 from whodrew.identify.contrastive_train import (
@@ -439,3 +439,11 @@ def test_it_is_listed_and_made_without_importing_torch() -> None:
         "get_identifier('contrastive'); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_references_too_few_to_vary_leave_a_metric() -> None:
+    samples = perturbed(arena(2, 2, 1, 40, scale="standardise", seed=3), 3, 100.0)
+    known = Knowledge(prompts="other")
+    answers = score(attack(Problem.build(samples, knowledge=known), Contrastive(BRIEF)))
+    assert answers.scores.shape == (4, 2)
+    assert np.isfinite(answers.scores).all()

@@ -74,6 +74,12 @@ def frontier(
     quality_images: Annotated[
         int, option("--quality-images", help="Images whose quality is measured, seeded.")
     ] = 64,
+    folds: Annotated[
+        int,
+        option(
+            "--folds", help="Folds of prompts: stages learn from the others; 1 learns from all."
+        ),
+    ] = 4,
     scorer: Annotated[
         str | None,
         option("--scorer", help="See whether its order of models stays; 'colourfulness', ..."),
@@ -111,6 +117,7 @@ def frontier(
         images=images,
         models=models,
         quality=quality_images,
+        folds=folds,
         scorer=scorer or "",
         votes=votes,
         workers=workers,
@@ -141,15 +148,19 @@ def frontier(
 
 
 def _show(terminal: Terminal, result: Frontier) -> None:
-    """Prints the defences, each with who names most in spite of it."""
-    rows = []
+    """Prints the defences, each with who names most in spite of it, below what none leaves."""
+    from whodrew.defend.attackers import strongest
+    from whodrew.defend.frontier_folds import WITHIN
+
+    native = strongest(result.undefended)
+    rows = [] if native is None else [["undefended", _rate(native), _who(native), *"----"]]
     for one in result.points:
         best, blind, quality = one.strongest, one.unchanged(), one.quality
         rows.append(
             [
                 one.defence,
                 "-" if best is None else _rate(best),
-                "-" if best is None else f"{best.attacker}, {best.encoder}",
+                "-" if best is None else _who(best),
                 "-" if blind is None else _rate(blind),
                 "-" if quality.ssim is None else f"{quality.ssim:.3f}",
                 "-" if quality.psnr is None else f"{quality.psnr:.1f}",
@@ -165,11 +176,20 @@ def _show(terminal: Terminal, result: Frontier) -> None:
             value = "-" if tau.value is None else f"{tau.value:.2f}{within}"
             terminal.say(f"order by {one.standing.scorer} after {one.defence}: tau {value}")
     terminal.say(f"\nguessing: {100 * result.chance:.1f} %")
-    for faced in result.undefended:
-        told = f"{faced.encoder}, shown {faced.knowledge['shown']}"
-        terminal.say(f"undefended ({told}): {_rate(faced)}")
+    for way in dict.fromkeys(one.knowledge["shown"] for one in result.undefended):
+        faced = strongest([one for one in result.undefended if one.knowledge["shown"] == way])
+        if faced is not None:
+            terminal.say(f"undefended ({_who(faced)}, shown {way}): {_rate(faced)}")
+    flattered = [one.defence for one in result.points if one.learnt_from == WITHIN]
+    if flattered:
+        terminal.say(f"in-sample, learnt from the images measured: {', '.join(flattered)}")
     terminal.say(f"\n{result.recommendation['defence'] or 'none recommended'}")
     terminal.say(str(result.recommendation["why"]))
+
+
+def _who(one: Faced) -> str:
+    """Names an attacker, and what it looks through."""
+    return f"{one.attacker}, {one.encoder}"
 
 
 def _rate(one: Faced) -> str:

@@ -17,7 +17,7 @@ from whodrew.identify.attack import Attack, Names, attack, score
 from whodrew.identify.knowledge import Knowledge, Prompts, Shown
 from whodrew.identify.problem import Problem
 from whodrew.identify.registry import get_identifier
-from whodrew.identify.samples import Floats, Samples
+from whodrew.identify.samples import Floats, Ints, Samples
 from whodrew.measure.accuracy import Named
 from whodrew.measure.intervals import Rate, missing
 
@@ -72,12 +72,13 @@ class Faced:
     """One attacker's figure against one defence.
 
     Attributes:
-        attacker: ``unchanged``, ``adaptive``, ``unseen-encoder``, ``purifying``,
+        attacker: ``undefended``, ``unchanged``, ``adaptive``, ``unseen-encoder``, ``purifying``,
             ``contrastive`` or ``fused``.
         encoder: what it looks through; ``a+b`` for a fusion.
         identifier: what it names by.
-        knowledge: what it has; ``draws`` of the defence per reference, and what it does to
-            images first (``purified``).
+        knowledge: what it has; ``draws`` of the defence per reference, what it does to
+            images first (``purified``), and whether all its references met the ``profile``
+            that the query did.
         top1: share of images it names.
     """
 
@@ -190,27 +191,49 @@ class Case:
             encoder: what it looks through.
             **more: further knowledge, such as ``draws``.
         """
-        problem = found.problem
-        answers = score(found)
+        return self.faced_by_parts(attacker, [(found, None)], encoder, **more)
+
+    def faced_by_parts(
+        self,
+        attacker: str,
+        parts: Sequence[tuple[Names, Ints | None]],
+        encoder: str,
+        **more: Any,
+    ) -> list[Faced]:
+        """Names the queries of some prompts by one attack, those of others by another.
+
+        Args:
+            attacker: its name.
+            parts: attacks on all of the images, and the codes of prompts each is asked for;
+                ``None`` for all.
+            encoder: what it looks through.
+            **more: further knowledge, such as ``draws``.
+        """
+        first = parts[0][0]
+        problem = first.problem
         models, prompts = len(problem.references.models), len(problem.references.prompts)
+        counts = [Named.zero(models, prompts, self.seed) for _ in self.shown]
+        for found, asked in parts:
+            answers = score(found, asked)
+            if not len(answers.rows):
+                continue
+            for way, named in zip(self.shown, counts, strict=True):
+                if way == "any":
+                    able = np.maximum(np.isfinite(answers.scores).sum(axis=1), 1)
+                    best = answers.scores.argmax(axis=1)
+                    named.update(answers.prompt, answers.model, best, 1.0 / able)
+                else:
+                    together = assign(found.problem, answers)
+                    named.update(together.prompt, together.model, together.answer, together.chances)
         results = []
-        for way in self.shown:
-            named = Named.zero(models, prompts, self.seed)
-            if len(answers.rows) and way == "any":
-                able = np.maximum(np.isfinite(answers.scores).sum(axis=1), 1)
-                named.update(
-                    answers.prompt, answers.model, answers.scores.argmax(axis=1), 1.0 / able
-                )
-            elif len(answers.rows):
-                together = assign(problem, answers)
-                named.update(together.prompt, together.model, together.answer, together.chances)
+        for way, named in zip(self.shown, counts, strict=True):
             knowledge = {**problem.knowledge.to_dict(), "shown": way, **more}
             rate = (
                 named.rate(named.right.sum(axis=1), named.chance)
                 if named.queries
                 else missing(f"no image has a reference under {self.prompts!r} knowledge")
             )
-            results.append(Faced(attacker, encoder, found.label, knowledge, rate))
+            results.append(Faced(attacker, encoder, first.label, knowledge, rate))
         return results
 
 

@@ -26,13 +26,14 @@ from whodrew.arena.forms import Form
 from whodrew.defend.arena_result import software
 from whodrew.defend.base import Learns
 from whodrew.defend.defence import Defence
+from whodrew.defend.frontier_folds import Fitted
 from whodrew.defend.picture import Picture
 from whodrew.defend.quality import Quality, lpips_distance, quality
 from whodrew.defend.scorers import get_scorer, scored
 from whodrew.embed.files import write_atomically
 from whodrew.encoders.base import Encoder
 from whodrew.errors import InputError, UsageError
-from whodrew.identify.samples import Floats
+from whodrew.identify.samples import Floats, Ints
 
 SHARE: Final = 32
 #: Defended by nobody: the images as they are.
@@ -69,6 +70,8 @@ class Seen:
         query: by look, (N, D) of what is shown.
         references: by look, (R, N, D) of the attacker's own draws; empty of draws for native
             images.
+        by_profile: by look at what is not purified, (F, N, D) of the attacker's first draw
+            under each profile; empty where there is one.
         quality: one entry an image that was measured.
         milliseconds: what defending one image took, of those timed.
         scores: (N,) of what is shown, by the scorer; empty without one.
@@ -77,6 +80,7 @@ class Seen:
 
     query: Mapping[str, Floats]
     references: Mapping[str, Floats]
+    by_profile: Mapping[str, Floats]
     quality: tuple[Quality, ...]
     milliseconds: npt.NDArray[np.float64]
     scores: npt.NDArray[np.float64]
@@ -127,51 +131,59 @@ class Watcher:
         self._prompts = arena.images["prompt_id"].to_pylist()
         self.secrets = f"operator of {seed}", f"attacker of {seed}"
 
-    def see(self, defence: Defence | None, looks: Sequence[Look], told: Told | None = None) -> Seen:
-        """Looks at every image under one defence, or as it is.
+    def see(self, known: Fitted | None, looks: Sequence[Look], told: Told | None = None) -> Seen:
+        """Looks at every image under the profile of a defence that it meets, or as it is.
 
         Args:
-            defence: fitted; ``None`` for the images as they are.
+            known: a fitted defence; ``None`` for the images as they are.
             looks: ways of looking.
             told: told of images done, and of how many.
         """
         size = len(self.arena)
-        name = self._name(defence, looks)
+        kept = self._kept(known, looks)
+        profiles = [] if known is None else [_learnt(one) for one in known.profiles]
         shares = [range(at, min(at + SHARE, size)) for at in range(0, size, SHARE)]
         found = []
         for share in shares:
-            path = self.cache / f"{name}-{share.start}.npz"
+            path = self.cache / f"{_name(kept, known, profiles, share)}-{share.start}.npz"
             part = _read(path)
             if part is None:
-                part = self._share(defence, looks, share)
+                part = self._share(known, looks, share)
                 _write(path, part)
             found.append(part)
             if told is not None:
                 told(share.stop, size)
         return _joined(found, looks)
 
-    def _name(self, defence: Defence | None, looks: Sequence[Look]) -> str:
-        """Names what is kept by all that it depends on."""
+    def _kept(self, known: Fitted | None, looks: Sequence[Look]) -> bytes:
+        """Returns all that what is kept depends on, but for what stages have learnt."""
         cards = sorted((name, one.card.revision) for name, one in self.encoders.items())
-        profile = b"" if defence is None else _learnt(defence)
-        spec = NATIVE if defence is None else defence.spec
+        spec = NATIVE if known is None else known.any.spec
         text = repr((spec, self.seed, cards, list(looks), self.scorer))
+        texts = sorted(self.arena.prompts.items()) if self.scorer else []
+        return f"{text}\n{sorted(self.measured)}\n{texts}\n{self._images()}".encode()
+
+    def _images(self) -> str:
+        """Names the images, what is known of them, and what reads and changes them."""
         items = "\n".join(self.arena.images["item"].to_pylist())
         same = "\n".join(self.identities)
         named = list(zip(self._models, self._prompts, strict=True))
-        texts = sorted(self.arena.prompts.items()) if self.scorer else []
-        kept = f"{text}\n{self.arena.source}\n{items}\n{same}\n{sorted(self.measured)}"
-        kept += f"\n{named}\n{texts}\n{software()}"
-        return hashlib.blake2b(kept.encode() + profile, digest_size=12).hexdigest()
+        return f"{self.arena.source}\n{items}\n{same}\n{named}\n{software()}"
+
+    def profile_place(self, defence: Defence, images: Ints) -> Path:
+        """Returns the file that keeps what a defence learns from some of the images."""
+        text = f"{defence.spec}\n{images.tolist()}\n{self._images()}"
+        return self.cache / f"profile-{_digest(text.encode())}.npz"
 
     def _share(
-        self, defence: Defence | None, looks: Sequence[Look], share: range
+        self, known: Fitted | None, looks: Sequence[Look], share: range
     ) -> dict[str, npt.NDArray[Any]]:
         rows = self.arena.take(list(share)).images
         done: dict[int, dict[str, Any]] = {}
 
         def one(at: int, data: bytes) -> None:
-            done[at] = self._image(defence, looks, share.start + at, data)
+            image = share.start + at
+            done[at] = self._image(known, looks, image, data)
 
         with ThreadPoolExecutor(self.workers) as pool:
             waiting = []
@@ -186,15 +198,16 @@ class Watcher:
         return {key: np.stack([values[key] for values in ordered]) for key in ordered[0]}
 
     def _image(
-        self, defence: Defence | None, looks: Sequence[Look], at: int, data: bytes
+        self, known: Fitted | None, looks: Sequence[Look], at: int, data: bytes
     ) -> dict[str, Any]:
         began = time.thread_time()
         picture = Picture.of(decode(data).image)
-        if defence is None:
+        if known is None:
             native: dict[str, Any] = {"side": np.float64(min(picture.size))}
             native |= {f"q {one.key}": self._encoded(one, [picture.pixels])[0] for one in looks}
             return native | self._scored(picture.pixels, at)
         named = {"model": self._models[at], "prompt_id": self._prompts[at]}
+        defence = known.of(at)
         operator, attacker = map(defence.with_secret, self.secrets)
         file = operator.served.encode(operator.changed(picture, **named).image)
         spent = 1e3 * (time.thread_time() - began)
@@ -209,15 +222,21 @@ class Watcher:
         most = max((one.draws for one in looks), default=0)
         draws = [shown]
         if defence.is_random:
-            for draw in range(1, most + 1):
-                other = attacker.changed(picture, draw=draw, **named)
-                draws.append(decode(attacker.served.encode(other.image)).pixels)
+            draws += [_drawn(attacker, picture, draw, named) for draw in range(1, most + 1)]
+        others = [
+            _drawn(one.with_secret(self.secrets[1]), picture, 1, named)
+            for one in known.profiles
+            if one is not defence
+        ]
         for one in looks:
             wanted = draws[: one.draws + 1]
             vectors = self._encoded(one, wanted)
             values[f"q {one.key}"] = vectors[0]
             # what is not random gives the attacker the very image that is shown
-            values[f"r {one.key}"] = vectors[1:] if len(vectors) > 1 else vectors
+            own = values[f"r {one.key}"] = vectors[1:] if len(vectors) > 1 else vectors
+            if others and not one.form:
+                more = self._encoded(one, others)
+                values[f"p {one.key}"] = np.insert(more, int(known.which[at]), own[0], axis=0)
         return values
 
     def _scored(self, pixels: Pixels, at: int) -> dict[str, np.float64]:
@@ -240,6 +259,12 @@ class Watcher:
         return np.concatenate(parts).astype(np.float32)
 
 
+def _drawn(attacker: Defence, picture: Picture, draw: int, named: Mapping[str, Any]) -> Pixels:
+    """Returns what an attacker sees of a picture that they defended themselves."""
+    changed = attacker.changed(picture, draw=draw, **named)
+    return decode(attacker.served.encode(changed.image)).pixels
+
+
 def _numbers(figures: Quality) -> npt.NDArray[np.float64]:
     """Returns (5,): 1 for measured, then each figure, NaN where there is none."""
     found = [getattr(figures, name) for name in FIGURES]
@@ -249,6 +274,18 @@ def _numbers(figures: Quality) -> npt.NDArray[np.float64]:
 def _figures(row: npt.NDArray[np.float64]) -> Quality:
     psnr, ssim, lpips, most = (None if np.isnan(one) else float(one) for one in row[1:])
     return Quality(psnr, ssim, lpips, None if most is None else int(most))
+
+
+def _name(kept: bytes, known: Fitted | None, profiles: Sequence[bytes], share: range) -> str:
+    """Names a share by all that it depends on: of profiles, also which its images meet."""
+    which = b""
+    if known is not None and len(profiles) > 1:
+        which = repr(known.which[share.start : share.stop].tolist()).encode()
+    return _digest(kept + b"".join(profiles) + which)
+
+
+def _digest(text: bytes) -> str:
+    return hashlib.blake2b(text, digest_size=12).hexdigest()
 
 
 def _learnt(defence: Defence) -> bytes:
@@ -280,15 +317,19 @@ def _write(path: Path, values: Mapping[str, npt.NDArray[Any]]) -> None:
 def _joined(parts: Sequence[Mapping[str, npt.NDArray[Any]]], looks: Sequence[Look]) -> Seen:
     whole = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
     query = {one.key: whole[f"q {one.key}"] for one in looks}
-    references = {
-        one.key: np.ascontiguousarray(np.moveaxis(whole[f"r {one.key}"], 1, 0))
-        for one in looks
-        if f"r {one.key}" in whole
-    }
+    references, by_profile = (
+        {
+            one.key: np.ascontiguousarray(np.moveaxis(whole[f"{kind} {one.key}"], 1, 0))
+            for one in looks
+            if f"{kind} {one.key}" in whole
+        }
+        for kind in "rp"
+    )
     found: tuple[Quality, ...] = ()
     if "quality" in whole:
         kept = whole["quality"][~np.isnan(whole["quality"][:, 0])]
         found = tuple(_figures(row) for row in kept)
     none = np.empty(0)
     spent, scores = (whole.get(key, none) for key in ("milliseconds", "score"))
-    return Seen(query, references, found, spent, scores, float(np.median(whole["side"])))
+    side = float(np.median(whole["side"]))
+    return Seen(query, references, by_profile, found, spent, scores, side)

@@ -23,7 +23,7 @@ LEAST_SIDE: Final = 0.5
 TABLE: Final = pa.schema(
     [
         *((name, pa.string()) for name in ("defence", "attacker", "encoder", "identifier")),
-        *((name, pa.string()) for name in ("prompts", "shown", "purified")),
+        *((name, pa.string()) for name in ("prompts", "shown", "purified", "profile")),
         ("draws", pa.int64()),
         *((name, pa.float64()) for name in ("top1", "low", "high", "chance")),
         *((name, pa.float64()) for name in ("psnr", "ssim", "milliseconds_per_image")),
@@ -46,6 +46,8 @@ class Point:
             measured.
         standing: whether a scorer's order of models stays; ``None`` without a scorer.
         pairs: pictures before and after, for people; no part of the JSON.
+        learnt_from: ``other prompts`` where every image meets what stages learnt without its
+            prompt, ``the same images`` where figures are in-sample, ``None`` where none learns.
     """
 
     defence: str
@@ -57,6 +59,7 @@ class Point:
     strongest: Faced | None
     standing: Standing | None = None
     pairs: tuple[Pair, ...] = field(default=(), repr=False)
+    learnt_from: str | None = None
 
     @property
     def top1(self) -> float | None:
@@ -76,12 +79,15 @@ class Point:
             "quality": self.quality.to_dict(),
             "milliseconds_per_image": self.milliseconds,
             "short_side": self.side,
+            "learnt_from": self.learnt_from,
             "attackers": [one.to_dict() for one in self.attackers],
             "strongest": best,
             "ranking": None if self.standing is None else self.standing.to_dict(),
         }
         if self.standing is None:
             values["ranking_reason"] = "no scorer given: --scorer NAME"
+        if self.learnt_from is None:
+            values["learnt_from_reason"] = "no stage of it learns"
         if best is None:
             values["strongest_reason"] = "no attacker could be measured"
         return values
@@ -95,8 +101,7 @@ class Frontier:
         arena: source, counts, and what was left out.
         chance: what guessing gives.
         seed: of all of it.
-        undefended: attackers against the images as they are, one an encoder and a way of
-            showing.
+        undefended: attackers against the images as they are, all that need no defence.
         points: one a defence, in the order given.
         recommendation: ``{"defence": SPEC | None, "why": text}``.
     """
@@ -141,10 +146,10 @@ def recommend(
     that keeps most of the picture. None, where none takes a tenth off what is named undefended.
     """
     best = strongest(undefended)
-    before = best.top1.value if best is not None else None
     measured = [one for one in points if one.top1 is not None]
-    if not measured or before is None:
+    if not measured or best is None or best.top1.value is None:
         return {"defence": None, "why": "Nothing could be measured."}
+    before = best.top1.value
     large = [one for one in measured if one.side >= LEAST_SIDE * side]
     if not large:
         return {
@@ -169,7 +174,8 @@ def recommend(
     assert who is not None
     told = (
         f"Its strongest attacker ({who.attacker}, {who.identifier} on {who.encoder}"
-        f"{_draws(who)}) names {_percent(_top1(chosen))}, where undefended images give "
+        f"{_draws(who)}) names {_percent(_top1(chosen))}, where the strongest on undefended "
+        f"images ({best.attacker}, {best.identifier} on {best.encoder}) names "
         f"{_percent(before)} and guessing {_percent(chance)}; it shows "
         f"{chosen.side:.0f} pixels of {side:.0f}, costs {chosen.milliseconds:.0f} ms an image "
         "and leaves an SSIM of "
@@ -197,7 +203,9 @@ def recommend(
 
 
 def _row(spec: str, one: Faced, point: Point | None) -> dict[str, Any]:
-    knowledge = {key: one.knowledge.get(key) for key in ("prompts", "shown", "purified", "draws")}
+    knowledge = {
+        key: one.knowledge.get(key) for key in ("prompts", "shown", "purified", "profile", "draws")
+    }
     rate = {key: getattr(one.top1, key) for key in ("low", "high", "chance")}
     return {
         "defence": spec,

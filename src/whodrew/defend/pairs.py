@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -38,17 +39,18 @@ class Pair:
     difference: bytes
 
 
-def pairs_of(arena: Arena, defence: Defence, seed: int) -> tuple[Pair, ...]:
+def pairs_of(arena: Arena, met: Callable[[int], Defence], seed: int) -> tuple[Pair, ...]:
     """Returns seeded pictures before and after a fitted defence.
 
     Args:
         arena: images that can be read.
-        defence: fitted, with the operator's secret.
+        met: gives the defence that an image meets, fitted, with the operator's secret.
         seed: of the choice.
     """
     rng = np.random.default_rng([seed, 22])
     chosen = sorted(rng.choice(len(arena), min(PAIRS, len(arena)), replace=False).tolist())
-    return tuple(_pair(row, defence) for row in arena.take(chosen).rows())
+    rows = arena.take(chosen).rows()
+    return tuple(_pair(row, met(at)) for at, row in zip(chosen, rows, strict=True))
 
 
 def _pair(row: dict[str, Any], defence: Defence) -> Pair:

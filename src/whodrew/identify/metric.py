@@ -6,10 +6,10 @@ worse than the whitening it began with. So the map stays a whitening, of
     S(c) = R + mean over forms of Δ + s D t / f · diag(exp c),
 
 R the covariance of images about what is expected of their model, Δ the mean outer product
-of what a form of copies moves (its common shift included), t the mean of R's diagonal, f
-its degrees of freedom; only the D numbers c are trained. At c = 0 it is the whitening of
-``whitened-centroid`` with the copies' movements counted as noise. These definitions are
-whodrew's own.
+of what a form of copies moves (its common shift included), t the mean of R's diagonal (at
+least a thousandth of that of R and Δ), f its degrees of freedom; only the D numbers c are
+trained. At c = 0 it is the whitening of ``whitened-centroid`` with the copies' movements
+counted as noise. These definitions are whodrew's own.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from whodrew.identify.samples import Floats, Ints
 Matrix = npt.NDArray[np.float32]
 #: References whose copies' movements are averaged, at most.
 MOST_MOVED = 2000
+#: Least t, of the mean diagonal with the movements in it: for references too few to vary.
+_LEAST = 1e-3
 
 
 @dataclass(frozen=True)
@@ -126,12 +128,17 @@ def untrained(
         assert isinstance(covariance, FullCovariance)
         base = np.array(covariance.matrix, dtype=np.float32)
     dimension = len(base)
-    target = max(float(np.trace(base)) / max(dimension, 1), FLOOR)
+    target = max(_mean_diagonal(base), FLOOR)
     if len(moved):
         scale = (1.0 / frame.deviation[frame.kept]).astype(np.float32)
         base += moved[np.ix_(frame.kept, frame.kept)] * np.outer(scale, scale)
+        target = max(target, _LEAST * _mean_diagonal(base))
     ridge = strength * dimension * target / covariance.freedom
     return Metric(base, ridge, np.zeros(dimension, dtype=np.float32))
+
+
+def _mean_diagonal(matrix: Matrix) -> float:
+    return float(np.trace(matrix)) / max(len(matrix), 1)
 
 
 def some(rows: Ints, most: int, rng: np.random.Generator) -> Ints:
