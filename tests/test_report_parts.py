@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import math
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from PIL import Image
 from scipy.cluster.hierarchy import leaves_list, linkage
 
 from whodrew.report import build
-from whodrew.report.answers import PER_CELL, most_confused, pick_images, read_confusion
+from whodrew.report.answers import PER_CELL, PER_PROMPT, most_confused, pick_images, read_confusion
 from whodrew.report.charts import HEIGHT, WIDTH, line_chart
 from whodrew.report.dendrogram import layout, leaf_order, nice_step
 from whodrew.report.environment import clip, script_json
@@ -231,12 +232,28 @@ def test_no_more_thumbnails_than_can_be_decoded() -> None:
     assert len(make_thumbs(wanted, lambda _: tiny.copy(), 10**8)) == MAX_THUMBS
 
 
-def test_of_a_very_long_table_the_first_groups_of_rows_are_read(
+def test_of_very_many_images_the_first_of_each_cell_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    table = pa.table({"row": range(100)})
-    pq.write_table(table, tmp_path / "long.parquet", row_group_size=10)
+    rng = np.random.default_rng(0)
+    names = {"prompt_id": "pqr", "model": "ab", "answer": "abc"}
+    drawn = {key: rng.choice(list(values), 600).tolist() for key, values in names.items()}
+    drawn["model"][:5] = [None] * 5
+    table = pa.table({"image_id": range(600), **drawn})
+    pq.write_table(table, tmp_path / "long.parquet", row_group_size=300)
     read = build._reader(tmp_path)
     assert read("long.parquet").equals(table)
-    monkeypatch.setattr(build, "MOST_ROWS", 25)
-    assert read("long.parquet").equals(table.slice(0, 30))
+    monkeypatch.setattr(build, "MOST_ROWS", 599)
+    kept = []
+    for group in (range(300), range(300, 600)):
+        seen: Counter[tuple[str, ...]] = Counter()
+        for row in group:
+            cell = tuple(drawn[key][row] for key in names)
+            seen[cell] += 1
+            if seen[cell] <= PER_PROMPT:
+                kept.append(row)
+    assert len(kept) < 100
+    assert read("long.parquet").equals(table.take(pa.array(kept)))
+    # a matrix is no list of images
+    pq.write_table(table.drop_columns(["image_id"]), tmp_path / "matrix.parquet")
+    assert len(read("matrix.parquet")) == 600

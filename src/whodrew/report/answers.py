@@ -15,6 +15,8 @@ from whodrew.report.thumbs import Wanted
 from whodrew.report.values import column
 
 PER_CELL = 12
+#: Images of each prompt among which they are chosen, where there are very many.
+PER_PROMPT = 2
 Pair = tuple[str, str]
 
 
@@ -84,13 +86,23 @@ def pick_images(
     cell = truth.astype(np.int64) * len(answers) + answer
     order = np.lexsort((-sure, ~elsewhere.to_numpy(zero_copy_only=False), cell))
     order = order[known[order]]
-    # Position within the run of equal cells.
-    sorted_cell = cell[order]
-    starts = np.flatnonzero(np.r_[True, sorted_cell[1:] != sorted_cell[:-1]][: len(order)])
-    lengths = np.diff(np.r_[starts, len(order)])
-    place = np.arange(len(order)) - np.repeat(starts, lengths)
-    kept = order[place < PER_CELL]
+    kept = order[_place(cell[order]) < PER_CELL]
     return _rows(table.take(pa.array(kept)))
+
+
+def first_of_cells(table: pa.Table) -> pa.Table:
+    """Returns the first ``PER_PROMPT`` rows of each prompt, model and answer, in order.
+
+    Args:
+        table: some of the columns ``prompt_id, model, answer``, and whatever else.
+    """
+    cell = np.zeros(table.num_rows, dtype=np.int64)
+    for name in ("prompt_id", "model", "answer"):
+        codes, names = _codes(table, name)
+        cell = cell * max(len(names), 1) + codes
+    order = np.argsort(cell, kind="stable")
+    kept = np.sort(order[_place(cell[order]) < PER_PROMPT])
+    return table.take(pa.array(kept))
 
 
 def wanted_images(confusion: Confusion, first: int = 0, last: int = PER_CELL) -> list[Wanted]:
@@ -120,6 +132,13 @@ def _codes(table: pa.Table, name: str) -> tuple[np.ndarray[Any, Any], list[str]]
     encoded = pc.fill_null(pc.cast(table.column(name), pa.string()), "").combine_chunks()
     encoded = encoded.dictionary_encode()
     return encoded.indices.to_numpy(zero_copy_only=False), encoded.dictionary.to_pylist()
+
+
+def _place(cell: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Returns the position within its run of each of some sorted cells."""
+    starts = np.flatnonzero(np.r_[True, cell[1:] != cell[:-1]][: len(cell)])
+    lengths = np.diff(np.r_[starts, len(cell)])
+    return np.arange(len(cell)) - np.repeat(starts, lengths)
 
 
 def _rows(table: pa.Table) -> dict[Pair, list[Shown]]:

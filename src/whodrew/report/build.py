@@ -16,7 +16,13 @@ from markupsafe import Markup
 
 from whodrew.errors import InputError
 from whodrew.report import masthead
-from whodrew.report.answers import Confusion, pick_images, read_confusion, wanted_images
+from whodrew.report.answers import (
+    Confusion,
+    first_of_cells,
+    pick_images,
+    read_confusion,
+    wanted_images,
+)
 from whodrew.report.context import MAX_ATTACKS, Context, Tables, check_result
 from whodrew.report.environment import clip, render, script_json, source
 from whodrew.report.sections import SECTIONS, confusion
@@ -29,8 +35,8 @@ MAX_BYTES = 12_000_000
 _DETAIL_BYTES = 4_000_000
 #: Rows of figures by model, over all attacks with details.
 _MODEL_ROWS = 4000
-#: Rows of a table that are looked at for pictures, and the rest of the group of rows.
-MOST_ROWS: Final = 1_000_000
+#: Images of a table up to which all of them are looked at for pictures.
+MOST_ROWS: Final = 200_000
 _SCRIPTS = ("report.js", "confusion.js")
 #: Markup around one thumbnail in a strip, and its place in the lists of cells.
 _BYTES_A_PICTURE = 330
@@ -125,25 +131,23 @@ def _reader(folder: Path) -> Tables:
         if not path.is_file():
             raise FileNotFoundError(path)
         try:
-            return _first_rows(path)
+            return _rows(path)
         except pa.ArrowException as error:
             raise InputError(f"{path} is no readable Parquet file: {error}") from error
 
     return read
 
 
-def _first_rows(path: Path) -> pa.Table:
-    """Reads a table, or of a very long one the first groups of rows: whole prompts of images.
+def _rows(path: Path) -> pa.Table:
+    """Reads a table, or of very many images the first of each cell, group by group.
 
     The page shows some hundred pictures, for which ten million rows need not be held.
     """
     with pq.ParquetFile(path) as file:
-        rows = 0
-        for number in range(file.num_row_groups):
-            rows += file.metadata.row_group(number).num_rows
-            if rows >= MOST_ROWS:
-                return file.read_row_groups(range(number + 1))
-        return file.read()
+        if file.metadata.num_rows <= MOST_ROWS or "image_id" not in file.schema_arrow.names:
+            return file.read()
+        groups = (file.read_row_group(number) for number in range(file.num_row_groups))
+        return pa.concat_tables([first_of_cells(group) for group in groups])
 
 
 def _plan(context: Context) -> None:
