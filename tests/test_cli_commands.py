@@ -336,6 +336,34 @@ def test_further_interrupts_change_nothing() -> None:
     assert (running.returncode, running.stderr.read()) == (130, "")
 
 
+def test_one_more_interrupt_does_not_wait_for_threads() -> None:
+    code = (
+        "import threading, time, whodrew.audit.listing as listing, whodrew.cli as cli\n"
+        "def work(*_, **__):\n"
+        "    threading.Thread(target=time.sleep, args=(300,)).start()\n"
+        "    print('began', flush=True)\n"
+        "    time.sleep(300)\n"
+        "listing.encoders = work\n"
+        "cli.main()\n"
+    )
+    running = subprocess.Popen(
+        [sys.executable, "-c", code, "encoders"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert running.stdout is not None
+    assert running.stderr is not None
+    assert running.stdout.readline() == "began\n"
+    running.send_signal(signal.SIGINT)
+    assert running.stderr.readline() == "error: interrupted\n"
+    time.sleep(0.5)
+    assert running.poll() is None
+    running.send_signal(signal.SIGINT)
+    assert running.wait(timeout=60) == 130
+    assert running.stderr.read() == ""
+
+
 def test_an_interrupt_in_process(whodrew: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt

@@ -182,3 +182,17 @@ def test_one_store_for_several_encoders_is_refused(
         *("--encoder", "fingerprint", "--encoder", "other"),
     )
     assert "--store holds one encoder's vectors" in said
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("audit", "--sample", "--out"), ("sample",), ("prompts", "ARENA", "--out")],
+)
+def test_a_file_where_a_folder_is_written(
+    whodrew: Shell, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    arena = draw(tmp_path / "arena", MODELS[:2], PROMPTS[:2], 1)
+    said = whodrew.refused(*(arena if one == "ARENA" else one for one in words), file / "inner")
+    assert str(file) in said

@@ -41,6 +41,7 @@ class Witness:
 
     amount: float = 0.0
     strict: bool = False
+    refuses: bool = False
     _saw: tuple[str, ...] | None = field(default=None, compare=False)
     _models: tuple[str, ...] = field(default=(), compare=False)
     name: ClassVar[str] = "witness"
@@ -72,7 +73,8 @@ class Witness:
 
     def __call__(self, picture: Picture, shown: Shown) -> Picture:
         assert self._saw is not None
-        if self.strict and shown.model not in self._models:
+        unknown = self.strict and shown.model not in self._models
+        if unknown or (self.refuses and shown.prompt_id == ALL[0]):
             raise UsageError(f"witness has not seen model {shown.model!r}")
         with self.lock:
             self.met.append((shown.model, shown.prompt_id, self._saw))
@@ -228,6 +230,34 @@ def test_what_was_learnt_is_kept(
     assert len(fits) == 1 + folds
 
 
+def test_what_was_learnt_through_another_encoder_is_not_taken(
+    arena: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"cache": tmp_path / "cache", "folds": 2}
+    monkeypatch.setattr(Witness, "sees", ("eye",), raising=False)
+    quick(arena, "witness", **settings)
+    kept = set((tmp_path / "cache").iterdir())
+    quick(arena, "witness", **settings)
+    assert set((tmp_path / "cache").iterdir()) == kept
+
+    class Trained(Eye):
+        def __init__(self) -> None:
+            super().__init__()
+            self.card = replace(self.card, revision="2")
+
+    registry.ENCODERS.register("eye", "a test's")(Trained)
+    quick(arena, "witness", **settings)
+    more = {one.name.split("-")[0] for one in set((tmp_path / "cache").iterdir()) - kept}
+    assert "profile" in more
+    assert len(more) > 1
+
+
+def test_an_image_that_fails_ends_the_draws_of_others(arena: Path) -> None:
+    with pytest.raises(UsageError, match="not seen"):
+        quick(arena, "witness(refuses=yes)", folds=1, draws=400, workers=2)
+    assert len(Witness.met) < 100
+
+
 # ---------------------------------------------------------------- dealing
 @given(
     st.lists(st.integers(1, 9), min_size=1, max_size=12),
@@ -314,6 +344,16 @@ def test_a_model_of_one_fold_alone_is_named_with_the_mend(tmp_path: Path) -> Non
     with pytest.raises(UsageError, match=f"not seen model '{MODELS[1]}'.*--folds 1 learns"):
         quick(root, "witness(strict=yes)", **settings)
     assert quick(root, "witness(strict=yes)", folds=1, **settings).points[0].learnt_from == WITHIN
+
+
+def test_folds_of_one_model_are_named_with_the_mend(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="universal needs the extra torch")
+    root = draw(tmp_path / "arena", MODELS[:2], PROMPTS[:2], 2, side=SIDE)
+    for model, prompt in zip(MODELS[:2], PROMPTS[:2], strict=True):
+        shutil.rmtree(root / model / prompt)
+    said = r"of 1 model: .*; universal\(.*learns from .* 1 of 2 folds: --folds 1"
+    with pytest.raises(UsageError, match=said):
+        quick(root, "universal(encoders=fingerprint)", encoders=("eye",))
 
 
 # ---------------------------------------------------------------- going on

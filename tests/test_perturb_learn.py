@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -165,8 +166,30 @@ def test_damaged_states_are_refused(key: str) -> None:
         Learnt.of_state(short)
 
 
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("weights", lambda one: one[0]),
+        ("weights", lambda one: one * np.float32(np.nan)),
+        ("offset", lambda one: one[:-1]),
+        ("centroids", lambda one: one[:, :-1]),
+        ("references", lambda one: one[:-1]),
+        ("overall", lambda one: one + np.float32(np.inf)),
+        ("apart", lambda one: np.array(np.nan)),
+        ("unlabelled", lambda one: np.array(["x"])),
+    ],
+)
+def test_states_that_do_not_fit_are_refused(name: str, change: Callable[[Any], Any]) -> None:
+    vectors, model, prompt = drawn()
+    state = dict(collected(vectors, model, prompt).state())
+    key = name if name in state else f"space0.{name}"
+    state[key] = change(state[key])
+    with pytest.raises(InputError, match="damaged"):
+        Learnt.of_state(state)
+
+
 def test_one_model_is_not_enough() -> None:
-    with pytest.raises(UsageError, match="4 pictures of 1 models"):
+    with pytest.raises(UsageError, match="4 pictures of 1 model:"):
         collected(np.eye(4, dtype=np.float32), np.zeros(4, int), np.arange(4))
 
 

@@ -12,7 +12,7 @@ import time
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,8 +32,10 @@ from whodrew.defend.quality import Quality, lpips_distance, quality
 from whodrew.defend.scorers import get_scorer, scored
 from whodrew.embed.files import write_atomically
 from whodrew.encoders.base import Encoder
+from whodrew.encoders.registry import get_encoder
 from whodrew.errors import InputError, UsageError
 from whodrew.identify.samples import Floats, Ints
+from whodrew.machine import versions
 
 SHARE: Final = 32
 #: Defended by nobody: the images as they are.
@@ -158,7 +160,7 @@ class Watcher:
     def _kept(self, known: Fitted | None, looks: Sequence[Look]) -> bytes:
         """Returns all that what is kept depends on, but for what stages have learnt."""
         cards = sorted((name, one.card.revision) for name, one in self.encoders.items())
-        spec = NATIVE if known is None else known.any.spec
+        spec = NATIVE if known is None else _made_by(known.any)
         text = repr((spec, self.seed, cards, list(looks), self.scorer))
         texts = sorted(self.arena.prompts.items()) if self.scorer else []
         return f"{text}\n{sorted(self.measured)}\n{texts}\n{self._images()}".encode()
@@ -172,7 +174,7 @@ class Watcher:
 
     def profile_place(self, defence: Defence, images: Ints) -> Path:
         """Returns the file that keeps what a defence learns from some of the images."""
-        text = f"{defence.spec}\n{images.tolist()}\n{self._images()}"
+        text = f"{_made_by(defence)}\n{images.tolist()}\n{self._images()}"
         return self.cache / f"profile-{_digest(text.encode())}.npz"
 
     def _share(
@@ -180,25 +182,36 @@ class Watcher:
     ) -> dict[str, npt.NDArray[Any]]:
         rows = self.arena.take(list(share)).images
         done: dict[int, dict[str, Any]] = {}
+        stop = threading.Event()
 
         def one(at: int, data: bytes) -> None:
             image = share.start + at
-            done[at] = self._image(known, looks, image, data)
+            done[at] = self._image(known, looks, image, data, stop)
 
         with ThreadPoolExecutor(self.workers) as pool:
-            waiting = []
-            for at, data in iter_bytes(rows):
-                if isinstance(data, ImageError):
-                    item = rows["item"][at].as_py()
-                    raise UsageError(f"{item} can no longer be read: {data.reason}")
-                waiting.append(pool.submit(one, at, data))
-            for future in waiting:
-                future.result()
+            try:
+                waiting = []
+                for at, data in iter_bytes(rows):
+                    if isinstance(data, ImageError):
+                        item = rows["item"][at].as_py()
+                        raise UsageError(f"{item} can no longer be read: {data.reason}")
+                    waiting.append(pool.submit(one, at, data))
+                for future in waiting:
+                    future.result()
+            except BaseException:
+                stop.set()  # one image may be many draws
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
         ordered = [done[at] for at in range(len(share))]
         return {key: np.stack([values[key] for values in ordered]) for key in ordered[0]}
 
     def _image(
-        self, known: Fitted | None, looks: Sequence[Look], at: int, data: bytes
+        self,
+        known: Fitted | None,
+        looks: Sequence[Look],
+        at: int,
+        data: bytes,
+        stop: threading.Event,
     ) -> dict[str, Any]:
         began = time.thread_time()
         picture = Picture.of(decode(data).image)
@@ -222,7 +235,10 @@ class Watcher:
         most = max((one.draws for one in looks), default=0)
         draws = [shown]
         if defence.is_random:
-            draws += [_drawn(attacker, picture, draw, named) for draw in range(1, most + 1)]
+            for draw in range(1, most + 1):
+                if stop.is_set():
+                    raise CancelledError
+                draws.append(_drawn(attacker, picture, draw, named))
         others = [
             _drawn(one.with_secret(self.secrets[1]), picture, 1, named)
             for one in known.profiles
@@ -274,6 +290,13 @@ def _numbers(figures: Quality) -> npt.NDArray[np.float64]:
 def _figures(row: npt.NDArray[np.float64]) -> Quality:
     psnr, ssim, lpips, most = (None if np.isnan(one) else float(one) for one in row[1:])
     return Quality(psnr, ssim, lpips, None if most is None else int(most))
+
+
+def _made_by(defence: Defence) -> str:
+    """Names a defence by its SPEC and by the encoders that its stages look through."""
+    seen = sorted({name for one in defence.stages for name in getattr(one, "sees", ())})
+    revisions = [(name, get_encoder(name).card.revision) for name in seen]
+    return repr((defence.spec, revisions, versions(("torch",)) if seen else None))
 
 
 def _name(kept: bytes, known: Fitted | None, profiles: Sequence[bytes], share: range) -> str:

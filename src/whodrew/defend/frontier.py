@@ -52,8 +52,8 @@ def frontier(
     Cost: once, images encoded as they are, in each way that an attacker looks. For each SPEC,
     images x (1 + draws) defended and encoded, and an attack a way of looking; where stages
     learn, a fit for each of ``folds``, on the images of the others, and images x (folds - 1)
-    more of the defended. ``cache`` keeps what was encoded, so that a killed run goes on; fits
-    are made again.
+    more of the defended. ``cache`` keeps what was learnt and encoded, so that a killed run
+    goes on.
 
     Args:
         arena: a folder, manifest or Parquet file of images, or an opened ``Arena``.

@@ -16,7 +16,7 @@ from whodrew.defend.arena_work import examples
 from whodrew.defend.base import Learns
 from whodrew.defend.defence import Defence
 from whodrew.embed.files import write_atomically
-from whodrew.errors import InputError
+from whodrew.errors import InputError, UsageError
 from whodrew.identify.samples import Ints
 
 #: Where the stages of a defence learnt what an image meets.
@@ -136,7 +136,15 @@ def fitted(
     found = []
     for one in range(number):
         others = np.flatnonzero(fold != one) if number > 1 else np.arange(len(fold))
-        found.append(_learnt(defence, arena.take(others), workers, place(defence, others)))
+        try:
+            found.append(_learnt(defence, arena.take(others), workers, place(defence, others)))
+        except UsageError as error:
+            if number < 2:
+                raise
+            raise UsageError(
+                f"{error}; {defence.spec} learns from the prompts of {number - 1} of {number} "
+                "folds: --folds 1 lets it learn from all"
+            ) from error
         told(one + 1, number)
     return Fitted(tuple(found), fold, APART if number > 1 else WITHIN)
 

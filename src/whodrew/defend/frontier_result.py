@@ -226,8 +226,9 @@ def _top1(point: Point) -> float:
 
 
 def _draws(one: Faced) -> str:
-    draws = one.knowledge.get("draws")
-    return f", {draws} draws of each reference" if draws and draws > 1 else ""
+    draws, profile = one.knowledge.get("draws"), one.knowledge.get("profile")
+    told = f", {draws} draws of each reference" if draws and draws > 1 else ""
+    return told + (f", references under {profile} profile" if profile else "")
 
 
 def _percent(value: float) -> str:

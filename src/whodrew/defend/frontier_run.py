@@ -142,7 +142,7 @@ class Run:
         try:
             return self.watcher.see(known, self.looks(), self.told(known.any.spec))
         except UsageError as error:
-            lone = known.lone(self.labels.model)
+            lone = [one for one in known.lone(self.labels.model) if repr(one) in str(error)]
             if not lone:
                 raise
             raise UsageError(

@@ -58,6 +58,21 @@ class Space:
     reference_models: npt.NDArray[np.int32]
     apart: float
 
+    def fits(self, models: int, prompts: int) -> bool:
+        """Returns whether all arrays have the shapes of so many models and prompts."""
+        dimension, k = self.weights.shape if self.weights.ndim == 2 else (0, 0)
+        shapes = {
+            "offset": (k,),
+            "centroids": (models, k),
+            "prompt_means": (prompts, k),
+            "overall": (k,),
+            "references": (len(self.reference_models), k),
+        }
+        known = all(getattr(self, name).shape == shape for name, shape in shapes.items())
+        numbers = [self.weights, *(getattr(self, name) for name in shapes)]
+        finite = all(np.isfinite(one).all() for one in numbers) and np.isfinite(self.apart)
+        return dimension > 0 and known and bool(finite)
+
 
 @dataclass(frozen=True, eq=False)
 class Learnt:
@@ -102,17 +117,15 @@ class Learnt:
             encoders, models = names
             prompts = tuple(str(one) for one in state["prompts"])
             spaces = tuple(_space(state, number) for number in range(len(encoders)))
-            fits = all(
-                len(one.centroids) == len(models) and len(one.prompt_means) == len(prompts)
-                for one in spaces
-            )
+            fits = all(one.fits(len(models), len(prompts)) for one in spaces)
+            unlabelled = int(state.get("unlabelled", np.array(0)))
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(
                 f"what was learnt of the arena is damaged: {error}: fit again"
             ) from error
         if not fits:
             raise InputError("what was learnt of the arena is damaged: fit again")
-        return cls(encoders, models, prompts, spaces, int(state.get("unlabelled", np.array(0))))
+        return cls(encoders, models, prompts, spaces, unlabelled)
 
 
 def _space(state: Mapping[str, npt.NDArray[Any]], number: int) -> Space:
@@ -291,9 +304,10 @@ class Collector:
         models, prompts = list(self._models.of), list(self._prompts.of)
         more = f" ({self.unlabelled} more have no model)" if self.unlabelled else ""
         if len(models) < 2 or sum(self._seen) <= len(models):
+            some = f"{len(models)} model{'s'[: len(models) != 1]}{more}"
             raise UsageError(
-                f"adversarial defences learn what tells models apart, and saw "
-                f"{sum(self._seen)} pictures of {len(models)} models{more}: "
+                "adversarial defences learn what tells models apart, and saw "
+                f"{sum(self._seen)} pictures of {some}: "
                 "give pictures of two models or more, several of each"
             )
         counts = np.zeros((len(models), len(prompts)), np.int64)
