@@ -300,7 +300,12 @@ def test_an_attacker_may_keep_to_references_of_the_query_s_profile(tmp_path: Pat
     assert max(figures(mixed)) < 0.7
     assert max(figures(found.undefended)) < 0.6
     kinds = {one.attacker for one in point.attackers if "profile" in one.knowledge}
-    assert kinds == {"adaptive", "unseen-encoder", "fused"}
+    assert kinds == {"adaptive", "unseen-encoder", "contrastive", "fused"}
+    of = [one for one in point.attackers if one.attacker == "contrastive"]
+    (learnt,) = [one for one in of if "profile" in one.knowledge]
+    assert learnt.top1.value is not None
+    assert learnt.top1.value > 0.9
+    assert max(figures([one for one in of if one is not learnt])) < 0.7
     assert point.top1 == max(figures(point.attackers)) >= same.top1.value
     assert schema_errors("frontier-1", found.to_dict()) == []
     assert {"the query's own", None} == set(found.to_table()["profile"].to_pylist())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Final
@@ -23,7 +23,7 @@ from whodrew.encoders.base import Encoder
 from whodrew.errors import MissingExtraError, UsageError
 from whodrew.identify.attack import Attack
 from whodrew.identify.fusion import fuse
-from whodrew.identify.samples import Ints
+from whodrew.identify.samples import Floats, Ints
 from whodrew.measure.intervals import missing
 from whodrew.ranking import Ranking
 
@@ -216,17 +216,20 @@ def attackers(
         for draws in dict.fromkeys((1, most)):
             found = named(len(members) - 1, draws)
             yield from case.faced(kind, found, look.encoder, draws=drawn(draws))
-    if known is not None and known.learnt_from == APART and case.prompts == "other":
-        yield from _of_one_profile(run, case, seen, known, thought_of)
     leading = members[0]
+    purified = [seen.query[one.key] for one in looks if one.form]
+    learns = True
     try:
-        purified = [seen.query[one.key] for one in looks if one.form]
         robust, copies = case.robust(leading, purified)
     except MissingExtraError as error:
+        learns = False
         yield run.absent("contrastive", leading.encoder, ROBUST, str(error))
     else:
         more = {"draws": drawn(1), "copies": copies}
         yield from case.faced("contrastive", robust, leading.encoder, **more)
+    if known is not None and known.learnt_from == APART and case.prompts == "other":
+        own = purified if learns else None
+        yield from _of_one_profile(run, case, seen, known, thought_of, own)
     if len(members) > 1:
         draws = min(run.options.fewer, *(len(one.references) for one in members))
         fused = fuse([named(at, draws) for at in range(len(members))])
@@ -244,14 +247,27 @@ def attackers(
 
 
 def _of_one_profile(
-    run: Run, case: Case, seen: Seen, known: Fitted, thought_of: set[str]
+    run: Run,
+    case: Case,
+    seen: Seen,
+    known: Fitted,
+    thought_of: set[str],
+    purified: Sequence[Floats] | None,
 ) -> Iterator[Faced]:
     """Lets attackers at each fold with references that all met the fold's own profile.
 
     What is learnt may itself be a fingerprint, such as a change for each model. Whoever has
     the defence has its one profile; among references of other folds, which met other
     profiles, that would be hidden. Cost: an attack a fold and encoder, one draw of each
-    reference.
+    reference, and a contrastive one a fold.
+
+    Args:
+        run: what all share.
+        case: what attackers know.
+        seen: the images.
+        known: the defence.
+        thought_of: encoders that it was thought out for.
+        purified: as ``Case.robust`` takes them; ``None`` where nobody can learn.
     """
     more = {"draws": 1, "profile": "the query's own"}
     names = sorted(set(case.labels.prompt))
@@ -265,6 +281,13 @@ def _of_one_profile(
         every.append([case.named(replace(vectors, references=one[None]), 1) for one in references])
         parts = list(zip(every[-1], asked, strict=True))
         yield from case.faced_by_parts(_kind(name, thought_of), parts, name, **more)
+        if name == run.leading and purified is not None:
+            learnt = [
+                case.robust(replace(vectors, references=one[None]), purified) for one in references
+            ]
+            parts = [(one, of) for (one, _), of in zip(learnt, asked, strict=True)]
+            copies = learnt[0][1]
+            yield from case.faced_by_parts("contrastive", parts, name, copies=copies, **more)
     if len(every) > 1:
         fused = [fuse(of) for of in zip(*every, strict=True)]
         both = list(zip(fused, asked, strict=True))
