@@ -329,7 +329,9 @@ def test_bad_images_are_named_and_counted(whodrew_: Shell, arena: Path, tmp_path
     ran = whodrew_(*words)
     assert ran.code == 1
     assert [one["item"] for one in ran.json["bad"]] == ["amber/boat/0.png", "amber/boat/1.png"]
-    assert ran.err.startswith("bad: amber/boat/0.png: not an image")
+    made, first, _ = ran.err.splitlines()
+    assert made.startswith(f"a fresh secret is kept in {out}.secret.txt: ")
+    assert first.startswith("bad: amber/boat/0.png: not an image")
     assert (ran.json["defended"], ran.json["images"]) == (10, 12)
     assert schema_errors("defend-1", ran.json) == []
     assert len(files(out)) == 10
@@ -397,9 +399,15 @@ def test_a_secret_is_made_and_kept_and_used_again(
     assert (ran.json["reused"], "fresh secret" in ran.err) == (12, False)
     assert (schema_errors("defend-1", ran.json), unexplained(ran.json)) == ([], [])
     assert ran.json["images_per_second_reason"] == "no image was defended by this run"
-    assert "another secret" in whodrew_.refused(
+    said = whodrew_.refused(
         "defend", arena, "--defence", SPEC, "--out", out, "--secret", "other", "--quiet"
     )
+    assert "another secret than the one given by --secret or WHODREW_SECRET: give" in said
+    assert said.strip().endswith("or give the secret by WHODREW_SECRET or --secret")
+    kept.write_text("other\n")
+    with pytest.raises(UsageError, match=rf"another secret than that in {kept}: .*, or give the s"):
+        run(arena, out)
+    kept.write_text(secret + "\n")
     # two arenas never share one by chance
     run(arena, tmp_path / "second")
     assert (tmp_path / "second.secret.txt").read_text() != kept.read_text()
@@ -436,6 +444,7 @@ def test_the_default_secret_of_a_defence_is_none(arena: Path, tmp_path: Path) ->
 
 def test_an_empty_secret_file_is_no_secret(arena: Path, tmp_path: Path) -> None:
     (tmp_path / "out.secret.txt").write_text("\n")
+    (tmp_path / "out.secret.txt").chmod(0o600)
     with pytest.raises(UsageError, match="is empty"):
         run(arena, tmp_path / "out")
 
@@ -489,7 +498,8 @@ def test_refusals(whodrew_: Shell, arena: Path, tmp_path: Path) -> None:
         (["--defence", "nothing", "--out", out], "unknown defence 'nothing'"),
         (["--defence", "canonical", "--out", out], "is of defence"),
         (["--defence", SPEC, "--out", other], "holds 'mine.txt' and is no defended arena"),
-        (["--defence", SPEC, "--out", file], "cannot make the folder"),
+        (["--defence", SPEC, "--out", file], f"--out {file} is a file"),
+        (["--defence", SPEC, "--out", file / "in"], "cannot make the folder"),
         (["--defence", SPEC, "--out", arena / "inside"], "lie inside each other"),
         (["--defence", SPEC, "--out", arena.parent], "lie inside each other"),
         (["--defence", SPEC, "--out", broken, "--secret", "s"], "cannot be read as whodrew.defend"),

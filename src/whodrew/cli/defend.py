@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import redirect_stdout
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -86,11 +87,14 @@ def defend(
     from whodrew.arena import is_embedding_table, parse_columns, read_arena
     from whodrew.defend.arena_job import defend as write
     from whodrew.defend.arena_job import measure_defence
+    from whodrew.defend.arena_open import refuse_file
     from whodrew.embed.places import is_remote
 
     wants, terminal = wants_json(json), Terminal(quiet=quiet)
     if out is None and not dry_run:
         raise UsageError("give --out DIR, or --dry-run to measure and write nothing")
+    if out is not None and not dry_run:
+        refuse_file(out)
     if is_remote(arena):
         raise UsageError(f"{arena}: images are read from disks, copy or mount them")
     if is_embedding_table(arena):
@@ -112,7 +116,9 @@ def defend(
         else:
             assert out is not None
             shared |= {"engine": engine.value, "address": address}
-            done = write(images, defence, out, said=terminal.say, **shared)
+            # a secret is a file to keep: who is not told, however quiet, loses it
+            warned = partial(typer.echo, err=True) if quiet else terminal.say
+            done = write(images, defence, out, said=terminal.say, warned=warned, **shared)
     terminal.bad([item.to_dict() for item in done.bad])
     _show(terminal, done)
     if wants:

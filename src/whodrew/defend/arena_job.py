@@ -9,11 +9,17 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
-from whodrew.arena import Arena, BadItem, is_embedding_table, iter_bytes, partition, read_arena
-from whodrew.defend.arena_open import Opened, opened_folder, profile_of, refuse_nested
+from whodrew.arena import Arena, BadItem, iter_bytes
+from whodrew.defend.arena_open import (
+    Opened,
+    opened_arena,
+    opened_folder,
+    profile_of,
+    refuse_file,
+    refuse_nested,
+)
 from whodrew.defend.arena_result import (
     PROFILE_FILE,
     TABLE_FILE,
@@ -28,7 +34,7 @@ from whodrew.defend.arena_tables import (
     table_medians,
     tables_beside,
 )
-from whodrew.defend.arena_work import Crew, defended, examples
+from whodrew.defend.arena_work import Crew, dealt_shares, defended, examples
 from whodrew.defend.base import Secret
 from whodrew.defend.defence import Defence
 from whodrew.defend.folders import targets
@@ -39,14 +45,12 @@ from whodrew.embed import Progress
 from whodrew.embed.engine import run_batches
 from whodrew.embed.files import write_atomically
 from whodrew.embed.pipeline import ENGINES
-from whodrew.embed.places import is_remote
 from whodrew.embed.result import Meter
 from whodrew.errors import InputError, UsageError, WhodrewError
 from whodrew.identify.parallel import one_thread_each
 from whodrew.machine import processors
 
 SAMPLE: Final = 32
-_SHARE: Final = 16  # images that a thread takes at a time
 Report = Callable[[Progress], None]
 
 
@@ -63,6 +67,7 @@ def defend(  # noqa: PLR0913 - the options of the command
     address: str | None = None,
     progress: Report | None = None,
     said: Callable[[str], None] | None = None,
+    warned: Callable[[str], None] | None = None,
 ) -> Defended:
     """Writes the defended arena.
 
@@ -70,7 +75,7 @@ def defend(  # noqa: PLR0913 - the options of the command
     ``defended.parquet``, which has each image's labels, origin and quality, and reads as a
     manifest; ``defence.json``; and ``profile.npz`` where stages learn. Anonymous images lie
     in a hidden folder, that no reader takes for a model. All images have one time of change,
-    for the order of writing tells the models. May be killed at any moment: the
+    and are written in a shuffled order. May be killed at any moment: the
     next run with the same defence and secret goes on, and defends again at most what each
     thread had in hand.
 
@@ -90,6 +95,8 @@ def defend(  # noqa: PLR0913 - the options of the command
             started on this machine for the run where not given.
         progress: called up to ten times a second, from any thread, one call at a time.
         said: gets lines for people while the run goes on.
+        warned: gets those of them that must not be missed: that a secret was made, or can
+            be read by others; ``said`` where not given.
 
     Returns:
         What was done; every image listed is counted as defended, reused or bad.
@@ -108,9 +115,11 @@ def defend(  # noqa: PLR0913 - the options of the command
         raise UsageError(f"unknown engine {engine!r}: {' or '.join(ENGINES)}")
     if address is not None and engine != "ray":
         raise UsageError(f"--address {address} is that of a Ray cluster: add --engine ray")
-    images = _opened(arena)
+    refuse_file(Path(out))
+    images = opened_arena(arena)
     chosen, given = _chosen(defence, secret, profile)
-    run = _Run(images, chosen, draw, workers, progress, said or _nobody, began)
+    said = said or _nobody
+    run = _Run(images, chosen, draw, workers, progress, said, began, warned or said)
     return run.written(Path(out), given, engine, address)
 
 
@@ -149,9 +158,9 @@ def measure_defence(
     """
     began = time.monotonic()
     _check(workers=(workers, 1), draw=(draw, 0), images=(images, 1))
-    opened = _opened(arena)
+    opened = opened_arena(arena)
     chosen, given = _chosen(defence, secret, profile)
-    run = _Run(opened, chosen, draw, workers, progress, _nobody, began)
+    run = _Run(opened, chosen, draw, workers, progress, _nobody, began, _nobody)
     return run.sampled(images, seed, given)
 
 
@@ -166,6 +175,7 @@ class _Run:
     progress: Report | None
     said: Callable[[str], None]
     began: float
+    warned: Callable[[str], None]
 
     # ------------------------------------------------------------ a sample
     def sampled(self, count: int, seed: int, secret: Secret | str | None) -> Defended:
@@ -215,7 +225,9 @@ class _Run:
         refuse_nested(self.arena.source, out)
         perceptual, why = lpips_distance()
         try:
-            with opened_folder(out, self.defence, secret, self.draw, self.said) as folder:
+            with opened_folder(
+                out, self.defence, secret, self.draw, self.said, self.warned
+            ) as folder:
                 self.defence = folder.defence
                 self._learn()
                 folder.begin(self.defence)
@@ -265,11 +277,9 @@ class _Run:
         bad: dict[int, str] = {}
         written = 0
         if pending:
-            todo = self.arena.images.take(pa.array(pending, pa.int64()))
-            shares = [[pending[at] for at in share] for share in partition(todo, _SHARE)]
             crew = Crew(
                 self.arena.images,
-                shares,
+                dealt_shares(self.arena.images, pending, plans, self.defence.secret.key),
                 plans,
                 self.defence,
                 self.draw,
@@ -374,18 +384,6 @@ def _chosen(
     if secret is None and chosen.secret != NO_SECRET:
         secret = chosen.secret
     return (chosen if profile is None else chosen.with_profile(profile)), secret
-
-
-def _opened(arena: Arena | str | Path) -> Arena:
-    if not isinstance(arena, Arena):
-        if is_remote(arena):
-            raise UsageError(f"{arena}: images are read from disks, copy or mount them")
-        if is_embedding_table(arena):
-            raise UsageError(f"{arena} is an embedding store: give the images")
-        arena = read_arena(arena)
-    if len(arena) == 0:
-        raise InputError(f"{arena.source} holds no image that can be read")
-    return arena
 
 
 def _refuse_nothing(rows: Mapping[int, Row], bad: Sequence[BadItem]) -> None:

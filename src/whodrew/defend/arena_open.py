@@ -6,19 +6,21 @@ import hashlib
 import io
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
+from whodrew.arena import Arena, is_embedding_table, read_arena
 from whodrew.defend.arena_result import PROFILE_FILE, RECORD_FILE, SCHEMA, Defended, software
 from whodrew.defend.base import Learns, Secret
 from whodrew.defend.defence import Defence
 from whodrew.defend.ledger import WORK, Ledger
-from whodrew.defend.secrecy import SecretCheck, kept_secret, refuse_secret_inside
+from whodrew.defend.secrecy import GIVE, Kept, SecretCheck, kept_secret, refuse_secret_inside
 from whodrew.embed.files import TEMPORARY, locked, sync_folder, write_atomically
+from whodrew.embed.places import is_remote
 from whodrew.errors import InputError, UsageError
 
 _ANEW: Final = "give another --out, or delete this one"
@@ -73,6 +75,35 @@ class Opened:
         write_atomically(self.out / RECORD_FILE, lambda sink: sink.write(text.encode()))
 
 
+def opened_arena(arena: Arena | str | Path) -> Arena:
+    """Reads the arena to defend, where it is not read yet.
+
+    Raises:
+        UsageError: it holds no images, or lies on object storage.
+        InputError: it cannot be read, or none of its images can.
+    """
+    if not isinstance(arena, Arena):
+        if is_remote(arena):
+            raise UsageError(f"{arena}: images are read from disks, copy or mount them")
+        if is_embedding_table(arena):
+            raise UsageError(f"{arena} is an embedding store: give the images")
+        arena = read_arena(arena)
+    if len(arena) == 0:
+        raise InputError(f"{arena.source} holds no image that can be read")
+    return arena
+
+
+def refuse_file(out: Path) -> None:
+    """Refuses a file where a folder is wanted, before anything is read.
+
+    Raises:
+        UsageError: it is one.
+    """
+    with suppress(OSError):  # making the folder will say why
+        if out.exists() and not out.is_dir():
+            raise UsageError(f"--out {out} is a file: give a new folder, or one to go on with")
+
+
 def refuse_nested(source: str, out: Path) -> None:
     """Refuses a folder inside the arena, or around it.
 
@@ -93,6 +124,7 @@ def opened_folder(
     secret: Secret | str | None,
     draw: int,
     said: Callable[[str], None],
+    warned: Callable[[str], None],
 ) -> Iterator[Opened]:
     """Holds the folder, with the secret it was made with.
 
@@ -102,6 +134,7 @@ def opened_folder(
         secret: as given.
         draw: as asked for.
         said: gets lines for people.
+        warned: gets those that must not be missed.
 
     Raises:
         UsageError: the folder holds something else or a secret, is of another defence, secret,
@@ -119,26 +152,44 @@ def opened_folder(
         secret_file = None
         if defence.is_random:
             if secret is None:
-                chosen, file, new = kept_secret(out, anew=check is None)
-                secret_file = file.name
-                if new:
-                    sync_folder(file.parent)
-                    said(
-                        f"a fresh secret is kept in {file}: whoever has it can undo the "
-                        "defence; show nobody, and keep it to go on or to serve"
-                    )
-                elif check is None:
-                    said(f"the secret that lies in {file} is taken")
+                kept = _kept(out, check is None, said, warned)
+                chosen, secret_file = kept.secret, kept.file.name
+                where = f"that in {kept.file}"
             else:
                 chosen = secret if isinstance(secret, Secret) else Secret.of(secret)
+                where = "the one given by --secret or WHODREW_SECRET"
             if check is not None and not check.fits(chosen):
-                raise UsageError(f"{out} was made under another secret: {_ANEW}")
+                raise UsageError(
+                    f"{out} was made under another secret than {where}: {_ANEW}, or {GIVE}"
+                )
             defence = defence.with_secret(chosen)
             check = check or SecretCheck.of(chosen)
         defence = _fitted(out, defence)
         if record is not None and (found := record.get("software")) != software():
             said(f"{out} was begun with other versions ({_others(found)}): files may differ")
         yield Opened(out, defence, draw, secret_file, check, Ledger(out))
+
+
+def _kept(
+    out: Path, anew: bool, said: Callable[[str], None], warned: Callable[[str], None]
+) -> Kept:
+    """Returns the secret beside the folder, and says what to know of it."""
+    kept = kept_secret(out, anew=anew)
+    file = kept.file
+    if kept.new:
+        sync_folder(file.parent)
+        warned(
+            f"a fresh secret is kept in {file}: whoever has it can undo the defence; show nobody, "
+            "neither serve nor commit that file, and keep it to go on or to serve images"
+        )
+    elif anew:
+        said(
+            f"the secret that lies in {file} is taken: if it has defended these images otherwise "
+            "before, two defended versions of each share a key; delete the file for a fresh one"
+        )
+    if kept.readable:
+        warned(f"others may read {file}: {kept.readable}")
+    return kept
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import random
 import threading
 import time
 from collections import deque
@@ -12,7 +14,8 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from whodrew.arena import Arena, ImageError, decode, image_id, iter_bytes
+from whodrew.arena import Arena, ImageError, decode, image_id, iter_bytes, partition
+from whodrew.arena.containers import is_archive
 from whodrew.defend.base import Example
 from whodrew.defend.defence import Defence
 from whodrew.defend.ledger import Ledger, Row
@@ -20,6 +23,7 @@ from whodrew.defend.picture import Picture
 from whodrew.defend.quality import Perceptual, quality
 from whodrew.errors import WhodrewError
 
+_SHARE: Final = 16  # images that a thread takes at a time
 _AHEAD: Final = 4  # decoded pictures waiting for a stage that learns, for each thread
 Clock = Callable[[], float]
 
@@ -71,13 +75,64 @@ def defended(
     }
 
 
+def dealt_shares(
+    images: pa.Table, pending: Sequence[int], plans: Mapping[int, Row], key: bytes
+) -> list[list[int]]:
+    """Deals images out to threads, shuffled.
+
+    In the arena's order one model would come after the other, and so would what the disk
+    keeps of each new file: its number, place and time of birth. Images inside Parquet are
+    only dealt row group by row group, for each is read as a whole. The shuffle is the same
+    for the same arena, but cannot be repeated, and so undone, from what is shown: it is
+    seeded by names, sizes and times of the originals, and the secret. whodrew's own.
+
+    Args:
+        images: ``Arena.images``.
+        pending: indices into it, of the images to defend.
+        plans: what is known of each before it is read.
+        key: of the secret, up to 64 bytes.
+
+    Returns:
+        Shares of indices, each index once.
+    """
+    digest = hashlib.blake2b(key=key)
+    for at in pending:
+        known = [plans[at][name] for name in ("source_item", "source_size", "source_mtime_ns")]
+        digest.update(repr(known).encode("utf-8", "surrogatepass"))
+    rng = random.Random(digest.digest())  # noqa: S311 - its seed is as good as the secret
+    order = list(pending)
+    rng.shuffle(order)
+    places = images["container"].take(pa.array(order, pa.int64())).to_pylist()
+    archived = [at for at, place in zip(order, places, strict=True) if place and is_archive(place)]
+    apart = set(archived)
+    others = [at for at in order if at not in apart]
+    # partition brings images of archives into the order of storage: they are read one by one
+    shares = [archived[at : at + _SHARE] for at in range(0, len(archived), _SHARE)]
+    if others:
+        todo = images.take(pa.array(others, pa.int64()))
+        shares += [[others[at] for at in share] for share in partition(todo, _SHARE)]
+    rng.shuffle(shares)
+    return shares
+
+
+def _read(share: pa.Table) -> Iterator[tuple[int, bytes | ImageError]]:
+    """Reads a share in its own order, inside Parquet in the order of storage."""
+    container = share["container"][0].as_py()
+    if container is None or not is_archive(container):
+        yield from iter_bytes(share)
+        return
+    for at in range(len(share)):
+        for _, data in iter_bytes(share.slice(at, 1)):
+            yield at, data
+
+
 @dataclass
 class Crew:
     """Defends shares of an arena's images; shared by all threads.
 
     Attributes:
         images: ``Arena.images``.
-        shares: indices into it, as ``partition`` shares them out.
+        shares: indices into it, as ``dealt_shares`` deals them out.
         plans: the facts that are known before an image is read, one an image.
         defence: fitted.
         draw: which draw.
@@ -113,7 +168,7 @@ class Crew:
                 share = self.shares[number]
                 table = self.images.take(pa.array(share, pa.int64()))
                 labels = table.select(["item", "model", "prompt_id"]).to_pylist()
-                for at, data in iter_bytes(table):
+                for at, data in _read(table):
                     if self.stop.is_set():
                         return
                     self._one(share[at], labels[at], data)
