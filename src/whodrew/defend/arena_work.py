@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import random
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,6 +16,7 @@ import pyarrow as pa
 from whodrew.arena import Arena, ImageError, decode, image_id, iter_bytes, partition
 from whodrew.arena.containers import is_archive
 from whodrew.defend.base import Example
+from whodrew.defend.clock import spent
 from whodrew.defend.defence import Defence
 from whodrew.defend.ledger import Ledger, Row
 from whodrew.defend.picture import Picture
@@ -35,7 +35,7 @@ def defended(
     *,
     draw: int = 0,
     perceptual: Perceptual | None = None,
-    clock: Clock = time.thread_time,
+    clock: Clock = spent,
 ) -> tuple[bytes, Row]:
     """Defends one image and measures what that costs.
 

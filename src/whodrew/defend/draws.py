@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import threading
-import time
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +24,7 @@ from whodrew.arena import Arena, ImageError, Pixels, decode, iter_bytes
 from whodrew.arena.forms import Form
 from whodrew.defend.arena_result import software
 from whodrew.defend.base import Learns
+from whodrew.defend.clock import spent
 from whodrew.defend.defence import Defence
 from whodrew.defend.frontier_folds import Fitted
 from whodrew.defend.picture import Picture
@@ -213,7 +213,7 @@ class Watcher:
         data: bytes,
         stop: threading.Event,
     ) -> dict[str, Any]:
-        began = time.thread_time()
+        began = spent()
         picture = Picture.of(decode(data).image)
         if known is None:
             native: dict[str, Any] = {"side": np.float64(min(picture.size))}
@@ -223,9 +223,9 @@ class Watcher:
         defence = known.of(at)
         operator, attacker = map(defence.with_secret, self.secrets)
         file = operator.served.encode(operator.changed(picture, **named).image)
-        spent = 1e3 * (time.thread_time() - began)
+        took = np.float64(1e3 * (spent() - began))
         shown = decode(file).pixels
-        values: dict[str, Any] = {"milliseconds": np.float64(spent), **self._scored(shown, at)}
+        values: dict[str, Any] = {"milliseconds": took, **self._scored(shown, at)}
         values["side"] = np.float64(min(shown.shape[:2]))
         values["quality"] = np.full(1 + len(FIGURES), np.nan)
         if at in self.measured:
@@ -353,6 +353,6 @@ def _joined(parts: Sequence[Mapping[str, npt.NDArray[Any]]], looks: Sequence[Loo
         kept = whole["quality"][~np.isnan(whole["quality"][:, 0])]
         found = tuple(_figures(row) for row in kept)
     none = np.empty(0)
-    spent, scores = (whole.get(key, none) for key in ("milliseconds", "score"))
+    times, scores = (whole.get(key, none) for key in ("milliseconds", "score"))
     side = float(np.median(whole["side"]))
-    return Seen(query, references, by_profile, found, spent, scores, side)
+    return Seen(query, references, by_profile, found, times, scores, side)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
+from whodrew.defend.clock import had_done
 from whodrew.encoders.neural.crew import make_crew
 from whodrew.encoders.registry import get_encoder
 from whodrew.errors import UsageError
@@ -73,5 +74,5 @@ def crew() -> ThreadPoolExecutor:
 
 
 def run(work: Callable[[], T]) -> T:
-    """Runs work on the crew, and waits for it."""
-    return crew().submit(work).result()
+    """Runs work on the crew, and waits for it; its time counts as the caller's."""
+    return had_done(crew(), work)
