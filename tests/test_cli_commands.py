@@ -39,6 +39,7 @@ VALUES: dict[str, tuple[str, Any]] = {
     "--draw": ("2", 2),
     "--draws": ("3", 3),
     "--fewer-draws": ("2", 2),
+    "--folds": ("3", 3),
     "--images": ("40", 40),
     "--models": ("8", 8),
     "--quality-images": ("5", 5),
