@@ -10,7 +10,7 @@ import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 from typer.main import get_command
@@ -314,12 +314,8 @@ def test_an_interrupt_ends_with_130(tmp_path: Path) -> None:
     assert (out, err) == ("", "error: interrupted\n")
 
 
-def test_further_interrupts_change_nothing() -> None:
-    code = (
-        "import time, whodrew.audit.listing as listing, whodrew.cli as cli\n"
-        "listing.encoders = lambda *_, **__: print('began', flush=True) or time.sleep(60)\n"
-        "cli.main()\n"
-    )
+def interrupted(code: str) -> tuple[subprocess.Popen[str], IO[str]]:
+    """Starts ``encoders`` in a process that says when it began, and interrupts it once."""
     running = subprocess.Popen(
         [sys.executable, "-c", code, "encoders"],
         stdout=subprocess.PIPE,
@@ -331,10 +327,20 @@ def test_further_interrupts_change_nothing() -> None:
     assert running.stdout.readline() == "began\n"
     running.send_signal(signal.SIGINT)
     assert running.stderr.readline() == "error: interrupted\n"
+    return running, running.stderr
+
+
+def test_further_interrupts_change_nothing() -> None:
+    code = (
+        "import time, whodrew.audit.listing as listing, whodrew.cli as cli\n"
+        "listing.encoders = lambda *_, **__: print('began', flush=True) or time.sleep(60)\n"
+        "cli.main()\n"
+    )
+    running, errors = interrupted(code)
     while running.poll() is None:
         running.send_signal(signal.SIGINT)
         time.sleep(0.001)
-    assert (running.returncode, running.stderr.read()) == (130, "")
+    assert (running.returncode, errors.read()) == (130, "")
 
 
 def test_one_more_interrupt_does_not_wait_for_threads() -> None:
@@ -347,22 +353,12 @@ def test_one_more_interrupt_does_not_wait_for_threads() -> None:
         "listing.encoders = work\n"
         "cli.main()\n"
     )
-    running = subprocess.Popen(
-        [sys.executable, "-c", code, "encoders"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert running.stdout is not None
-    assert running.stderr is not None
-    assert running.stdout.readline() == "began\n"
-    running.send_signal(signal.SIGINT)
-    assert running.stderr.readline() == "error: interrupted\n"
+    running, errors = interrupted(code)
     time.sleep(0.5)
     assert running.poll() is None
     running.send_signal(signal.SIGINT)
     assert running.wait(timeout=60) == 130
-    assert running.stderr.read() == ""
+    assert errors.read() == ""
 
 
 def test_an_interrupt_in_process(whodrew: Shell, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -374,12 +374,12 @@ def test_how_images_are_dealt(form: str, many: Path, tmp_path: Path) -> None:
     opened = in_form(many, form, tmp_path / "arena")
     images, plans = opened.images, plans_of(opened, targets(opened, ".jpg"))
     pending = [at for at in range(48) if at % 5]
-    found = dealt_shares(images, pending, plans, b"key")
+    found = dealt_shares(images, pending, plans, Secret.of("key"))
     assert sorted(at for share in found for at in share) == pending
-    assert dealt_shares(images, pending, plans, b"key") == found
-    others = [dealt_shares(images, pending, plans, b"other")]
+    assert dealt_shares(images, pending, plans, Secret.of("key")) == found
+    others = [dealt_shares(images, pending, plans, Secret.of("other"))]
     moved = {at: {**row, "source_mtime_ns": 5} for at, row in plans.items()}
-    others.append(dealt_shares(images, pending, moved, b"key"))
+    others.append(dealt_shares(images, pending, moved, Secret.of("key")))
     assert found not in others
     assert all(max(map(len, shares)) <= 16 for shares in (found, *others))
     if form == "parquet":  # each row group is read once, as a whole
@@ -388,7 +388,7 @@ def test_how_images_are_dealt(form: str, many: Path, tmp_path: Path) -> None:
         assert found != sorted(found)
     else:
         assert all(share != sorted(share) for share in found if len(share) > 4)
-    assert dealt_shares(images, [], plans, b"key") == []
+    assert dealt_shares(images, [], plans, Secret.of("key")) == []
 
 
 # ---------------------------------------------------------------- times

@@ -279,7 +279,7 @@ class _Run:
         if pending:
             crew = Crew(
                 self.arena.images,
-                dealt_shares(self.arena.images, pending, plans, self.defence.secret.key),
+                dealt_shares(self.arena.images, pending, plans, self.defence.secret),
                 plans,
                 self.defence,
                 self.draw,

@@ -15,7 +15,7 @@ import numpy as np
 
 from whodrew.arena import Arena, is_embedding_table, read_arena
 from whodrew.defend.arena_result import PROFILE_FILE, RECORD_FILE, SCHEMA, Defended, software
-from whodrew.defend.base import Learns, Secret
+from whodrew.defend.base import Secret
 from whodrew.defend.defence import Defence
 from whodrew.defend.ledger import WORK, Ledger
 from whodrew.defend.secrecy import GIVE, Kept, SecretCheck, kept_secret, refuse_secret_inside
@@ -246,7 +246,7 @@ def _checked(
 def _fitted(out: Path, defence: Defence) -> Defence:
     """Takes what an earlier run has learnt, unless something else was given."""
     file = out / PROFILE_FILE
-    if not file.is_file() or not any(isinstance(one, Learns) for one in defence.stages):
+    if not file.is_file() or not defence.learns:
         return defence
     if defence.unfitted:
         return defence.with_profile(file)
@@ -258,8 +258,7 @@ def _fitted(out: Path, defence: Defence) -> Defence:
 
 def profile_of(defence: Defence) -> bytes | None:
     """Returns what the stages have learnt, ``None`` where none learns."""
-    learns = any(isinstance(one, Learns) for one in defence.stages)
-    return defence.profile() if learns else None
+    return defence.profile() if defence.learns else None
 
 
 def profile_digest(profile: bytes) -> str:

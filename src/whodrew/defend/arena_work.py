@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import random
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,7 +14,7 @@ import pyarrow as pa
 
 from whodrew.arena import Arena, ImageError, decode, image_id, iter_bytes, partition
 from whodrew.arena.containers import is_archive
-from whodrew.defend.base import Example
+from whodrew.defend.base import Example, Secret
 from whodrew.defend.clock import spent
 from whodrew.defend.defence import Defence
 from whodrew.defend.ledger import Ledger, Row
@@ -76,7 +75,7 @@ def defended(
 
 
 def dealt_shares(
-    images: pa.Table, pending: Sequence[int], plans: Mapping[int, Row], key: bytes
+    images: pa.Table, pending: Sequence[int], plans: Mapping[int, Row], secret: Secret
 ) -> list[list[int]]:
     """Deals images out to threads, shuffled.
 
@@ -90,18 +89,17 @@ def dealt_shares(
         images: ``Arena.images``.
         pending: indices into it, of the images to defend.
         plans: what is known of each before it is read.
-        key: of the secret, up to 64 bytes.
+        secret: the operator's.
 
     Returns:
         Shares of indices, each index once.
     """
-    digest = hashlib.blake2b(key=key)
+    digest = hashlib.blake2b()
     for at in pending:
         known = [plans[at][name] for name in ("source_item", "source_size", "source_mtime_ns")]
         digest.update(repr(known).encode("utf-8", "surrogatepass"))
-    rng = random.Random(digest.digest())  # noqa: S311 - its seed is as good as the secret
-    order = list(pending)
-    rng.shuffle(order)
+    rng = secret.rng(digest.digest(), draw=0, place=0)
+    order = rng.permutation(pending).tolist()
     places = images["container"].take(pa.array(order, pa.int64())).to_pylist()
     archived = [at for at, place in zip(order, places, strict=True) if place and is_archive(place)]
     apart = set(archived)
@@ -111,8 +109,7 @@ def dealt_shares(
     if others:
         todo = images.take(pa.array(others, pa.int64()))
         shares += [[others[at] for at in share] for share in partition(todo, _SHARE)]
-    rng.shuffle(shares)
-    return shares
+    return [shares[at] for at in rng.permutation(len(shares))]
 
 
 def _read(share: pa.Table) -> Iterator[tuple[int, bytes | ImageError]]:

@@ -86,6 +86,11 @@ class Defence:
         return tuple(one.name for one in self.stages if isinstance(one, Learns) and not one.fitted)
 
     @property
+    def learns(self) -> bool:
+        """Whether a stage must see images before it can be used."""
+        return any(isinstance(one, Learns) for one in self.stages)
+
+    @property
     def is_random(self) -> bool:
         """Whether another draw, or another secret, gives another picture."""
         return any(getattr(one, "random", True) for one in self.stages)

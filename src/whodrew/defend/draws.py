@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,18 +23,18 @@ import numpy.typing as npt
 
 from whodrew.arena import Arena, ImageError, Pixels, decode, iter_bytes
 from whodrew.arena.forms import Form
+from whodrew.defend.arena_open import profile_digest, profile_of
 from whodrew.defend.arena_result import software
-from whodrew.defend.base import Learns
 from whodrew.defend.clock import spent
 from whodrew.defend.defence import Defence
 from whodrew.defend.frontier_folds import Fitted
 from whodrew.defend.picture import Picture
 from whodrew.defend.quality import Quality, lpips_distance, quality
 from whodrew.defend.scorers import get_scorer, scored
-from whodrew.embed.files import write_atomically
+from whodrew.embed.files import write_kept
 from whodrew.encoders.base import Encoder
 from whodrew.encoders.registry import get_encoder
-from whodrew.errors import InputError, UsageError
+from whodrew.errors import UsageError
 from whodrew.identify.samples import Floats, Ints
 from whodrew.machine import versions
 
@@ -126,6 +127,7 @@ class Watcher:
         self._scorer = get_scorer(scorer) if scorer else None
         self._perceptual, self.lpips_reason = lpips_distance()
         self._gates: dict[str, Any] = {}
+        self._revisions = {name: one.card.revision for name, one in encoders.items()}
         for name, one in encoders.items():
             most = getattr(one, "max_workers", None)
             self._gates[name] = threading.Semaphore(most) if most else nullcontext()
@@ -143,15 +145,16 @@ class Watcher:
         """
         size = len(self.arena)
         kept = self._kept(known, looks)
-        profiles = [] if known is None else [_learnt(one) for one in known.profiles]
+        profiles = [] if known is None else [profile_of(one) for one in known.profiles]
+        learnt = [profile_digest(one) for one in profiles if one is not None]
         shares = [range(at, min(at + SHARE, size)) for at in range(0, size, SHARE)]
         found = []
         for share in shares:
-            path = self.cache / f"{_name(kept, known, profiles, share)}-{share.start}.npz"
+            path = self.cache / f"{_name(kept, known, learnt, share)}-{share.start}.npz"
             part = _read(path)
             if part is None:
                 part = self._share(known, looks, share)
-                _write(path, part)
+                _keep(path, part)
             found.append(part)
             if told is not None:
                 told(share.stop, size)
@@ -160,11 +163,21 @@ class Watcher:
     def _kept(self, known: Fitted | None, looks: Sequence[Look]) -> bytes:
         """Returns all that what is kept depends on, but for what stages have learnt."""
         cards = sorted((name, one.card.revision) for name, one in self.encoders.items())
-        spec = NATIVE if known is None else _made_by(known.any)
+        spec = NATIVE if known is None else self._made_by(known.any)
         text = repr((spec, self.seed, cards, list(looks), self.scorer))
         texts = sorted(self.arena.prompts.items()) if self.scorer else []
-        return f"{text}\n{sorted(self.measured)}\n{texts}\n{self._images()}".encode()
+        return f"{text}\n{sorted(self.measured)}\n{texts}\n{self._images}".encode()
 
+    def _made_by(self, defence: Defence) -> str:
+        """Names a defence by its SPEC and by the encoders that its stages look through."""
+        seen = sorted({name for one in defence.stages for name in getattr(one, "sees", ())})
+        for name in seen:
+            if name not in self._revisions:  # some are hashes of all weights
+                self._revisions[name] = get_encoder(name).card.revision
+        revisions = [(name, self._revisions[name]) for name in seen]
+        return repr((defence.spec, revisions, versions(("torch",)) if seen else None))
+
+    @cached_property
     def _images(self) -> str:
         """Names the images, what is known of them, and what reads and changes them."""
         items = "\n".join(self.arena.images["item"].to_pylist())
@@ -174,7 +187,7 @@ class Watcher:
 
     def profile_place(self, defence: Defence, images: Ints) -> Path:
         """Returns the file that keeps what a defence learns from some of the images."""
-        text = f"{_made_by(defence)}\n{images.tolist()}\n{self._images()}"
+        text = f"{self._made_by(defence)}\n{images.tolist()}\n{self._images}"
         return self.cache / f"profile-{_digest(text.encode())}.npz"
 
     def _share(
@@ -292,32 +305,14 @@ def _figures(row: npt.NDArray[np.float64]) -> Quality:
     return Quality(psnr, ssim, lpips, None if most is None else int(most))
 
 
-def _made_by(defence: Defence) -> str:
-    """Names a defence by its SPEC and by the encoders that its stages look through."""
-    seen = sorted({name for one in defence.stages for name in getattr(one, "sees", ())})
-    revisions = [(name, get_encoder(name).card.revision) for name in seen]
-    return repr((defence.spec, revisions, versions(("torch",)) if seen else None))
-
-
-def _name(kept: bytes, known: Fitted | None, profiles: Sequence[bytes], share: range) -> str:
+def _name(kept: bytes, known: Fitted | None, learnt: Sequence[str], share: range) -> str:
     """Names a share by all that it depends on: of profiles, also which its images meet."""
-    which = b""
-    if known is not None and len(profiles) > 1:
-        which = repr(known.which[share.start : share.stop].tolist()).encode()
-    return _digest(kept + b"".join(profiles) + which)
+    which = known.which[share.start : share.stop].tolist() if known and len(learnt) > 1 else []
+    return _digest(kept + repr((learnt, which)).encode())
 
 
 def _digest(text: bytes) -> str:
     return hashlib.blake2b(text, digest_size=12).hexdigest()
-
-
-def _learnt(defence: Defence) -> bytes:
-    digest = hashlib.blake2b(digest_size=16)
-    for stage in defence.stages:
-        if isinstance(stage, Learns) and stage.fitted:
-            for key, value in sorted(stage.state().items()):
-                digest.update(key.encode() + np.ascontiguousarray(value).tobytes())
-    return digest.digest()
 
 
 def _read(path: Path) -> dict[str, npt.NDArray[Any]] | None:
@@ -329,12 +324,8 @@ def _read(path: Path) -> dict[str, npt.NDArray[Any]] | None:
         return None
 
 
-def _write(path: Path, values: Mapping[str, npt.NDArray[Any]]) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, lambda sink: np.savez(sink, **values))  # type: ignore[arg-type]
-    except OSError as error:
-        raise InputError(f"cannot write {error.filename or path}: {error.strerror}") from error
+def _keep(path: Path, part: Mapping[str, npt.NDArray[Any]]) -> None:
+    write_kept(path, lambda sink: np.savez(sink, **part))  # type: ignore[arg-type]
 
 
 def _joined(parts: Sequence[Mapping[str, npt.NDArray[Any]]], looks: Sequence[Look]) -> Seen:

@@ -16,7 +16,7 @@ from whodrew.defend.attackers import Case, Labels
 from whodrew.defend.defence import Defence
 from whodrew.defend.draws import Watcher
 from whodrew.defend.frontier_cases import kinds_of_prompts, shown_ways
-from whodrew.defend.frontier_folds import deal, learns
+from whodrew.defend.frontier_folds import deal
 from whodrew.defend.frontier_folds import notes as fold_notes
 from whodrew.defend.frontier_options import FrontierOptions
 from whodrew.defend.frontier_result import Frontier, recommend
@@ -80,7 +80,7 @@ def frontier(
     opened = arena if isinstance(arena, Arena) else read_arena(arena)
     used = usable(opened, chosen.images, chosen.models, chosen.seed)
     notes = used.notes
-    if any(map(learns, defences)):
+    if any(one.learns for one in defences):
         notes += fold_notes(chosen.folds, used.arena.images["prompt_id"].to_pylist())
     for note in notes:
         tell(note)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,9 +14,8 @@ import numpy as np
 
 from whodrew.arena import Arena
 from whodrew.defend.arena_work import examples
-from whodrew.defend.base import Learns
 from whodrew.defend.defence import Defence
-from whodrew.embed.files import write_atomically
+from whodrew.embed.files import write_kept
 from whodrew.errors import InputError, UsageError
 from whodrew.identify.samples import Ints
 
@@ -54,11 +54,6 @@ class Fitted:
             held.setdefault(model, set()).add(fold)
         several = len(self.profiles) > 1
         return tuple(sorted(model for model, folds in held.items() if several and len(folds) < 2))
-
-
-def learns(defence: Defence) -> bool:
-    """Returns whether a stage must see images first."""
-    return any(isinstance(stage, Learns) for stage in defence.stages)
 
 
 def deal(prompts: Sequence[str], folds: int, seed: int) -> Ints:
@@ -130,14 +125,14 @@ def fitted(
         InputError: a profile cannot be written.
     """
     none = np.zeros(len(fold), dtype=np.int64)
-    if not learns(defence):
+    if not defence.learns:
         return Fitted((defence,), none, None)
     number = int(fold.max(initial=0)) + 1
     found = []
     for one in range(number):
         others = np.flatnonzero(fold != one) if number > 1 else np.arange(len(fold))
         try:
-            found.append(_learnt(defence, arena.take(others), workers, place(defence, others)))
+            found.append(_fitted(defence, arena.take(others), workers, place(defence, others)))
         except UsageError as error:
             if number < 2:
                 raise
@@ -149,17 +144,11 @@ def fitted(
     return Fitted(tuple(found), fold, APART if number > 1 else WITHIN)
 
 
-def _learnt(defence: Defence, arena: Arena, workers: int, file: Path) -> Defence:
+def _fitted(defence: Defence, arena: Arena, workers: int, file: Path) -> Defence:
     """Returns a defence as it was fitted before, else fits it and keeps what it learnt."""
-    try:
+    with suppress(InputError):  # missing or damaged
         return defence.with_profile(file)
-    except InputError:
-        pass  # missing or damaged
     done = defence.fit(partial(examples, arena, workers))
     profile = done.profile()
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(file, lambda sink: sink.write(profile))
-    except OSError as error:
-        raise InputError(f"cannot write {error.filename or file}: {error.strerror}") from error
+    write_kept(file, lambda sink: sink.write(profile))
     return done

@@ -210,25 +210,23 @@ def attackers(
         if native is not None:
             before = replace(vectors, references=native.query[look.key][None])
             yield from case.faced("unchanged", case.named(before, 1), look.encoder, draws=0)
-        kind = _kind(look.encoder, thought_of)
-        kind = "undefended" if known is None else kind
+        kind = "undefended" if known is None else _kind(look.encoder, thought_of)
         members.append(vectors)
         for draws in dict.fromkeys((1, most)):
             found = named(len(members) - 1, draws)
             yield from case.faced(kind, found, look.encoder, draws=drawn(draws))
     leading = members[0]
     purified = [seen.query[one.key] for one in looks if one.form]
-    learns = True
+    own: Sequence[Floats] | None = None
     try:
         robust, copies = case.robust(leading, purified)
     except MissingExtraError as error:
-        learns = False
         yield run.absent("contrastive", leading.encoder, ROBUST, str(error))
     else:
+        own = purified
         more = {"draws": drawn(1), "copies": copies}
         yield from case.faced("contrastive", robust, leading.encoder, **more)
     if known is not None and known.learnt_from == APART and case.prompts == "other":
-        own = purified if learns else None
         yield from _of_one_profile(run, case, seen, known, thought_of, own)
     if len(members) > 1:
         draws = min(run.options.fewer, *(len(one.references) for one in members))

@@ -15,7 +15,7 @@ from typing import IO, Any, Final
 
 from whodrew.embed.lease import leased
 from whodrew.embed.places import ObjectPath, Place, each
-from whodrew.errors import UsageError, WhodrewError
+from whodrew.errors import InputError, UsageError, WhodrewError
 
 LOCK_FILE: Final = "lock"
 TEMPORARY: Final = ".tmp"
@@ -44,6 +44,19 @@ def write_atomically(path: Place, write: Callable[[IO[bytes]], Any]) -> None:
         temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def write_kept(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
+    """Writes a file as ``write_atomically`` does, in a folder that is made where it is missing.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, write)
+    except OSError as error:
+        raise InputError(f"cannot write {error.filename or path}: {error.strerror}") from error
 
 
 def sync_folder(folder: Place) -> None:
